@@ -1,0 +1,1 @@
+"""One job queue API over SQLite, PostgreSQL and Redis."""

@@ -1,0 +1,459 @@
+"""The contract: what a store must do to be a backend of jobyard.
+
+The core decides (validation, encoding, backoff, retries, cron arithmetic); a backend makes each
+decision an atomic effect. This module is what an author implements and it is mostly prose: every
+normative sentence is a clause with an id and, in brackets, the contract version that brought it.
+`jobyard_conformance` holds a test for each; what it does not check is not promised.
+
+Terms. A *fence* is the number of a lease. *Now* is the time of the backend's clock. A job is *due*
+from its `due_at` on. *Pending* is waiting, delayed or blocked; *finished* is completed, failed,
+cancelled, stalled or dead. *Claim order* is by priority (higher first), then due, then insertion
+number (smaller first); a LIFO job goes before all waiting jobs of its priority, the latest first.
+
+For every method:
+
+ALL-1 [0.1] An operation takes effect as a whole or not at all, whatever happens to its caller.
+ALL-2 [0.1] With a `Clock` given, now is `clock.now_ms()`; without one it is the store's own time,
+    the same for every handle whatever its host believes, and it never goes back.
+ALL-3 [0.1] Bytes come back as they were given: empty, all 256 values, of any length up to 1 MiB.
+ALL-4 [0.1] Handles of one namespace see each other's effects at once; handles of different
+    namespaces in one store see nothing of each other.
+ALL-5 [0.1] Many calls may be in flight on one handle, on one event loop; a caller that is
+    cancelled leaves the handle usable.
+ALL-6 [0.1] What the store could not do raises `BackendError`, with `transient` set if the same call
+    may succeed later; such a call may be repeated with the same arguments.
+ALL-7 [0.1] The cost of a claim does not grow with the jobs that it may not take.
+ALL-8 [0.1] Nothing is acknowledged before it is as durable as the store promises: with `DURABLE`, it
+    survives the kill of any process and a restart of the store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from enum import Flag, auto
+from typing import ClassVar, Final
+
+from jobyard.clock import Clock
+from jobyard.edits import Change, Changed, Control, Sweep, Swept
+from jobyard.events import EventPage, Notice
+from jobyard.health import Finding, Health
+from jobyard.job import Added, JobRecord, Unit
+from jobyard.lease import Claim, Claimed, Hold, Lease, Note, Reaped, Settlement, Settling
+from jobyard.metrics import Metrics
+from jobyard.presence import WorkerInfo
+from jobyard.query import JobQuery, Page, QueueInfo
+from jobyard.schedule import ScheduleRecord
+from jobyard.url import BackendUrl
+
+__all__ = ["CONTRACT", "DEFAULT_NAMESPACE", "MAX_UNIT", "Backend", "Capability"]
+
+CONTRACT: Final = (0, 1)
+"""The version of this contract; a backend states the one that it fulfils."""
+
+DEFAULT_NAMESPACE: Final = "jobyard"
+
+MAX_UNIT: Final = 10_000
+"""The most jobs that one unit may have."""
+
+
+class Capability(Flag):
+    """Qualities of a store; never a missing method."""
+
+    NONE = 0
+    SHARED = auto()
+    """Several processes may open the same namespace at once."""
+    DURABLE = auto()
+    """What was acknowledged survives kills and restarts."""
+    PUSH = auto()
+    """`listen` wakes across handles without polling."""
+    CALLER_TX = auto()
+    """`add(within=…)` joins the caller's transaction."""
+
+
+class Backend(ABC):
+    """One handle on one namespace of a store.
+
+    Constructing is cheap and does no I/O; `open` connects. The constructor's arguments are the same
+    for every backend, so that a URL alone can choose it.
+    """
+
+    contract: ClassVar[tuple[int, int]]
+    capabilities: ClassVar[Capability]
+
+    def __init__(
+        self,
+        url: BackendUrl,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        clock: Clock | None = None,
+    ) -> None:
+        """Take the place to connect to; raise `InvalidUrl` for an option that is not known."""
+        self.url = url
+        self.namespace = namespace
+        self.clock = clock
+
+    # -- life ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect.
+
+        LIFE-1 [0.1] An opened handle works in the event loop that opened it.
+        LIFE-2 [0.1] A store that cannot be reached raises `BackendUnavailable`, whose text shows no
+            password.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of connections, threads and files.
+
+        LIFE-3 [0.1] Closing twice is as good as once, and a handle never opened can be closed.
+        LIFE-4 [0.1] A closed handle raises `BackendClosed` from every operation.
+        """
+
+    @abstractmethod
+    async def prepare(self) -> None:
+        """Create the namespace, or bring it up to date.
+
+        LIFE-5 [0.1] Any number of handles may prepare the same namespace at once: all succeed and
+            there is one namespace, with what it held before.
+        """
+
+    @abstractmethod
+    async def is_prepared(self) -> bool:
+        """Tell whether the namespace exists and is up to date, changing nothing.
+
+        LIFE-6 [0.1] It is false before the first `prepare` and true after it. A namespace made by a
+            newer version raises `StorageTooNew`.
+        """
+
+    @abstractmethod
+    async def ping(self) -> Health:
+        """Make a round trip.
+
+        LIFE-7 [0.1] It answers with product, version and now.
+        """
+
+    async def inspect(self) -> Sequence[Finding]:
+        """Tell what the store really promises as it is set up now."""
+        return ()
+
+    # -- producing ----------------------------------------------------------------------------
+
+    @abstractmethod
+    async def add(
+        self, units: Sequence[Unit], *, within: object | None = None
+    ) -> Sequence[tuple[Added, ...]]:
+        """Store units of jobs, in one round trip.
+
+        `within` is a transaction of the caller's for `CALLER_TX` backends; others raise
+        `Unsupported`.
+
+        ADD-1 [0.1] Each unit is stored as a whole or not at all; the answers are in the order asked,
+            for each job of each unit one.
+        ADD-2 [0.1] Jobs get insertion numbers that grow in the order given.
+        ADD-3 [0.1] A job whose id exists answers `EXISTS` with its state and changes nothing, also
+            within one call, also after the job has finished and while its record is kept.
+        ADD-4 [0.1] A job with neither delay nor a `run_at` in the future is waiting, due now.
+        ADD-5 [0.1] A job with a delay, or a `run_at` in the future, is delayed and due then, to the
+            millisecond.
+        ADD-6 [0.1] The fields of the spec come back in the job's record.
+        ADD-7 [0.1] Adding makes the queue known.
+        ADD-8 [0.1] A spec with `group`, `dedup`, `depends_on` or `rate` raises `Unsupported` from a
+            backend that does not honour it, and nothing of the call is stored.
+        """
+
+    # -- working ------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def claim(self, want: Claim) -> Claimed:
+        """Lease due jobs to a worker, in one round trip.
+
+        CLAIM-1 [0.1] A job is never leased to two holders at once.
+        CLAIM-2 [0.1] Jobs come in claim order over all sources together; a source that has given
+            its `limit` gives no more, and no more than the claim's `limit` or `MAX_BATCH` are given.
+        CLAIM-3 [0.1] Only jobs of a source's queue, names and channels are given.
+        CLAIM-4 [0.1] A queue that is paused gives nothing.
+        CLAIM-5 [0.1] First, of each source's queue that is not paused, at most `MAX_PROMOTED` due
+            delayed jobs become waiting, earliest due first, whatever their name; they keep their
+            due.
+        CLAIM-6 [0.1] Each claim gives a job a fence greater than all before it.
+        CLAIM-7 [0.1] The lease carries the job's fields, the counts of failures and crashes so far,
+            and lasts until now + `ttl_ms`.
+        CLAIM-8 [0.1] A claim repeated with its `lease_id` gives the jobs of the first call that are
+            still held, and no others; one that gave nothing may give jobs.
+        CLAIM-9 [0.1] With `as_of` the claim takes what would be due at that instant; leases still
+            run from now.
+        CLAIM-10 [0.1] `next_due` is the due of the earliest delayed job left in the queues of the
+            sources, paused ones left out.
+        CLAIM-11 [0.1] A job past its time to live is never given.
+        CLAIM-12 [0.1] A claim with limit 0, or without sources, gives nothing and changes nothing.
+        """
+
+    @abstractmethod
+    async def peek(self, want: Claim) -> Sequence[JobRecord]:
+        """Show what `claim` would give.
+
+        PEEK-1 [0.1] It shows the jobs that the same claim gives next, in order, and changes nothing.
+        """
+
+    @abstractmethod
+    async def settle(
+        self, settlements: Sequence[Settlement], *, claim: Claim | None = None
+    ) -> Settling:
+        """End runs, and claim the next jobs in the same round trip.
+
+        SETTLE-1 [0.1] A settlement is accepted only from the lease that holds the job now: of
+            another it answers `LOST` and changes nothing.
+        SETTLE-2 [0.1] A lease that expired but was not reaped still settles.
+        SETTLE-3 [0.1] A settlement repeated by the lease that made it answers `ALREADY` and changes
+            nothing, with another outcome too, until the job is claimed again.
+        SETTLE-4 [0.1] A settlement of a job that is gone answers `GONE`.
+        SETTLE-5 [0.1] `Done`: the job is completed with its result.
+        SETTLE-6 [0.1] `Retried`: failures + 1; the job is delayed by `delay_ms` from now, or waiting,
+            due now, when that is 0; its error is kept.
+        SETTLE-7 [0.1] `Failed`: failures + 1 if the reason is `EXHAUSTED` or `REFUSED`; the job is
+            failed, or dead with `dead_letter`, with reason and error.
+        SETTLE-8 [0.1] `Snoozed`: as `Retried`, but failures stay.
+        SETTLE-9 [0.1] `Released`: the job is waiting with the due and number it had; failures and
+            crashes stay.
+        SETTLE-10 [0.1] `Cancelled`: the job is cancelled. `Stalled`: failures + 1, the job is
+            stalled with its error.
+        SETTLE-11 [0.1] A job that finishes with `keep_completed` (for completed) or `keep_failed`
+            (for failed, dead, cancelled) of `count=0` leaves no record; a greater count keeps the
+            newest that many of its queue in that state.
+        SETTLE-12 [0.1] The settlements come before the claim: what they made waiting can be claimed
+            by it.
+        SETTLE-13 [0.1] Each settlement of a call stands on its own: a lost one hinders no other.
+        """
+
+    @abstractmethod
+    async def extend(self, leases: Sequence[Lease], *, ttl_ms: int) -> Sequence[Hold]:
+        """Make leases last until now + `ttl_ms`.
+
+        EXTEND-1 [0.1] A lease that holds its job answers `HELD` and lasts at least until then, also
+            when it had expired and was not reaped.
+        EXTEND-2 [0.1] One that does not answers `LOST`, and changes nothing.
+        EXTEND-3 [0.1] One whose cancellation was asked for is extended and answers `CANCELLED`.
+        EXTEND-4 [0.1] Jobs of the same claim that are not listed are not extended.
+        """
+
+    @abstractmethod
+    async def report(self, notes: Sequence[Note]) -> Sequence[Hold]:
+        """Write progress and log lines of runs.
+
+        REPORT-1 [0.1] A note of a lease that does not hold its job answers `LOST` and is not
+            written.
+        REPORT-2 [0.1] The latest progress is in the job's record and stays after its end.
+        REPORT-3 [0.1] Log lines come back in the order written, the latest `keep` of them.
+        """
+
+    @abstractmethod
+    async def reap(self, *, limit: int) -> Sequence[Reaped]:
+        """Take back expired leases and end jobs past their time to live, at most `limit`.
+
+        REAP-1 [0.1] A job whose lease has expired is waiting with the due and number it had,
+            crashes + 1, failures unchanged; its lease holds nothing any more.
+        REAP-2 [0.1] With crashes at `max_crashes` it ends failed instead (dead with `dead_letter`),
+            with reason `CRASH_LOOP`.
+        REAP-3 [0.1] A lease that has not expired is left alone.
+        REAP-4 [0.1] A pending or active job past its time to live ends failed with reason
+            `EXPIRED`; a finished one stays as it is.
+        REAP-5 [0.1] Each job moved is answered once, to one caller, however many reap at once.
+        REAP-6 [0.1] A job whose cancellation was asked for ends cancelled when its lease expires.
+        """
+
+    # -- looking ------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def get(self, job_ids: Sequence[str]) -> Sequence[JobRecord | None]:
+        """Show jobs by id.
+
+        GET-1 [0.1] The answers are in the order asked, `None` for an id that there is not.
+        GET-2 [0.1] A record shows its job's state, counts, instants, result, error and reason.
+        """
+
+    @abstractmethod
+    async def find(self, query: JobQuery) -> Page[JobRecord]:
+        """List jobs.
+
+        FIND-1 [0.1] A page has the jobs that pass every filter, in insertion order or against it,
+            at most `limit`.
+        FIND-2 [0.1] Following `next` shows every job that passed throughout exactly once, whatever
+            is added, moved or removed meanwhile.
+        """
+
+    @abstractmethod
+    async def logs(self, job_id: str, *, after: int = 0, limit: int = 1_000) -> Page[str]:
+        """Show the lines of a job's log, oldest first.
+
+        LOGS-1 [0.1] `after` skips that many lines of those kept; a job without lines has an empty
+            page.
+        """
+
+    @abstractmethod
+    async def queues(self, names: Sequence[str] | None = None) -> Sequence[QueueInfo]:
+        """Show queues, sorted by name; `None` shows all that are known.
+
+        QUEUES-1 [0.1] The counts are those of the jobs there are, from any handle.
+        QUEUES-2 [0.1] A name asked for that is not known is left out.
+        """
+
+    @abstractmethod
+    async def metrics(self, queue: str, *, since: int, until: int) -> Metrics:
+        """Tell what happened in a queue.
+
+        METRICS-1 [0.1] The total counts each transition once since the queue was made, over every
+            handle, and does not shrink when jobs are removed.
+        METRICS-2 [0.1] The minutes from `since` (inclusive) to `until` (exclusive) count the same by
+            the minute, for at least the last hour; minutes without events may be missing.
+        """
+
+    # -- changing -----------------------------------------------------------------------------
+
+    @abstractmethod
+    async def change(self, job_ids: Sequence[str], change: Change) -> Sequence[Changed]:
+        """Apply one change to each of some jobs.
+
+        CHANGE-1 [0.1] The answers are in the order asked: `NOT_FOUND` for an id that there is not,
+            `WRONG_STATE` with the state for a job that the change does not fit, which stays as it
+            is.
+        CHANGE-2 [0.1] `RunNow` makes a delayed job waiting, due now.
+        CHANGE-3 [0.1] `Reschedule` makes a waiting or delayed job delayed until then, or waiting,
+            due now, if that is not in the future.
+        CHANGE-4 [0.1] `SetPriority` moves a pending job in the claim order.
+        CHANGE-5 [0.1] `SetPayload` is seen by the next claim; an active job's run keeps what it has.
+        CHANGE-6 [0.1] `SetProgress` writes the progress of an active job.
+        CHANGE-7 [0.1] `Revive` makes a failed, cancelled, stalled or dead job waiting, due now, crashes
+            0; with `reset` failures are 0, else at most `attempts` - 1; result, error, reason and
+            finish are gone.
+        CHANGE-8 [0.1] `Cancel` makes a pending job cancelled; with `running` an active one answers
+            `ASKED`, without it `WRONG_STATE`.
+        CHANGE-9 [0.1] `Remove` leaves no trace of a job that is not active.
+        CHANGE-10 [0.1] `Move` does what its docstring says; a lease it ends is `LOST` afterwards.
+        """
+
+    @abstractmethod
+    async def control(self, queue: str, control: Control) -> None:
+        """Apply a control to a queue, making it known if it is not.
+
+        CONTROL-1 [0.1] A paused queue takes adds and lets running jobs settle.
+        CONTROL-2 [0.1] A pause holds for every handle from then on, and survives what the store
+            survives, until resumed; pausing twice is pausing once.
+        """
+
+    @abstractmethod
+    async def sweep(self, sweep: Sweep, *, limit: int = 1_000) -> Swept:
+        """Remove jobs in one bounded step; the caller repeats while `more`.
+
+        SWEEP-1 [0.1] A step removes at most `limit` jobs; steps repeated while `more` remove all.
+        SWEEP-2 [0.1] `Drain` removes what is waiting, of every priority, and with `delayed` what is
+            delayed; active and finished jobs stay.
+        SWEEP-3 [0.1] `Clean` removes finished jobs in the given states older than the given age.
+        SWEEP-4 [0.1] `Obliterate` raises `QueueNotEmpty` and changes nothing while a job is active;
+            with `force`, or none active, in the end the queue is not known, its totals are 0 and its
+            leases `LOST`.
+        SWEEP-5 [0.1] `Retention` removes completed jobs older than `completed_ms`, other finished
+            ones (not stalled) older than `others_ms`, the oldest beyond `count` a queue, and by
+            `keep_completed` and `keep_failed` where a job has one instead of the ages.
+        """
+
+    # -- schedules ----------------------------------------------------------------------------
+
+    @abstractmethod
+    async def put_schedules(self, schedules: Sequence[ScheduleRecord]) -> None:
+        """Store schedules, each replacing the one of its key.
+
+        SCHED-1 [0.1] All fields come back as put.
+        """
+
+    @abstractmethod
+    async def drop_schedules(self, keys: Sequence[str]) -> int:
+        """Forget schedules.
+
+        SCHED-2 [0.1] It answers how many there were.
+        """
+
+    @abstractmethod
+    async def schedules(
+        self, *, due: bool = False, after: str | None = None, limit: int = 100
+    ) -> Page[ScheduleRecord]:
+        """List schedules by key.
+
+        SCHED-3 [0.1] With `due`, only those not paused whose `next_at` has come.
+        """
+
+    @abstractmethod
+    async def fire(
+        self, key: str, *, expected: int, next_at: int | None, jobs: Unit
+    ) -> tuple[Added, ...] | None:
+        """Add the jobs of one tick and move the schedule on.
+
+        SCHED-4 [0.1] It happens only if the schedule is not paused and its `next_at` is `expected`:
+            of any number of callers one is answered, the others get `None` and change nothing.
+        SCHED-5 [0.1] `next_at` moves on, `last_at` becomes `expected`, `fired` grows by one, and the
+            jobs are added, in one step.
+        """
+
+    # -- workers and signals ------------------------------------------------------------------
+
+    @abstractmethod
+    async def beat(self, worker: WorkerInfo, *, ttl_ms: int) -> None:
+        """Tell that a worker lives.
+
+        WORKER-1 [0.1] It is listed until now + `ttl_ms` unless it beats again, or beats as stopped.
+        WORKER-2 [0.1] The store sets `started_at` at the first beat and `seen_at` at each.
+        """
+
+    @abstractmethod
+    async def workers(self) -> Sequence[WorkerInfo]:
+        """List the workers that live, by id."""
+
+    @abstractmethod
+    async def subscribe(self, subscription: str, *, ttl_ms: int) -> str:
+        """Ask for events to be logged until now + `ttl_ms`; again, to go on; 0 ends it.
+
+        EVENTS-1 [0.1] The answer is the cursor after the latest event.
+        EVENTS-2 [0.1] While any subscription lives every transition appends its event in the same
+            atomic step; else none need to.
+        """
+
+    @abstractmethod
+    async def events(self, *, after: str, limit: int = 1_000) -> EventPage:
+        """Read the log after a cursor.
+
+        EVENTS-3 [0.1] Events come in an order that fits every job's transitions, each once, and
+            none is ever passed over by a reader that follows the cursor.
+        EVENTS-4 [0.1] The log keeps at least the latest 10,000 events while they are subscribed to;
+            a cursor older than what is kept reads on with `gap`.
+        EVENTS-5 [0.1] The kinds are: `added` or `deduplicated` for each job of an add; `active` for
+            each claimed; `completed`, `cancelled`, `released`, `snoozed` and `stalled` for these
+            outcomes; `attempt_failed` for `Retried`; `attempt_failed` (if a failure was counted)
+            and `failed` for `Failed`; `stalled` for each lease reaped, and `failed` or `cancelled`
+            too where that ends the job, `failed` for one expired; `progress`; `revived`; `removed`
+            for `Remove`, `Drain`, `Clean` and `Obliterate`; `deleted` for `Retention`; `paused`,
+            `resumed`; `scheduled`.
+        EVENTS-6 [0.1] `drained` follows when a step leaves a queue with nothing waiting, nothing
+            delayed that is due and nothing active, and there had been something before the step.
+        EVENTS-7 [0.1] A worker's first beat appends `worker_started`, each other `heartbeat`, its
+            first as stopping `worker_stopping`, as stopped `worker_stopped`.
+        EVENTS-8 [0.1] An event carries its queue, job id, job name, time, and where there is one its
+            worker, attempt, run time and data.
+        """
+
+    def listen(
+        self, wake: Callable[[Notice], None], *, queues: Sequence[str] = (), events: bool = False
+    ) -> AbstractAsyncContextManager[None]:
+        """While entered, call `wake` in the event loop when work or events may have come.
+
+        LISTEN-1 [0.1] A notice is a hint: it may be lost, doubled or made up, and nothing else
+            depends on it. With `PUSH`, a job added, made due or released by another handle, or a
+            queue resumed, wakes a listener of that queue within 100 ms, and an event appended wakes
+            one of events.
+        """
+        del wake, queues, events
+        return contextlib.nullcontext()
+
