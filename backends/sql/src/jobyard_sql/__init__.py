@@ -1,0 +1,1 @@
+"""The SQL that the SQLite and PostgreSQL backends of jobyard share."""
