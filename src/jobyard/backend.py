@@ -456,4 +456,3 @@ class Backend(ABC):
         """
         del wake, queues, events
         return contextlib.nullcontext()
-

@@ -1,0 +1,62 @@
+"""Durations and instants at the public face, and their integer milliseconds below the seam."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from jobyard.errors import InvalidOption
+
+__all__ = ["Duration", "from_ms", "instant_ms", "to_ms"]
+
+Duration = float | timedelta
+"""Seconds, or a `timedelta`."""
+
+LONGEST_MS: Final = 100 * 366 * 24 * 3_600_000
+"""A hundred years: a longer duration is a mistake of units."""
+
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST_MS: Final = 2**42 - 1
+"""Past the year 2109 no store can order an instant."""
+
+
+def to_ms(value: object, option: str, *, least: int = 0) -> int:
+    """Turn a duration into milliseconds, rounded; raise `InvalidOption` for what is none."""
+    match value:
+        case bool():
+            seconds = math.nan
+        case int() | float():
+            seconds = float(value) if abs(value) < LONGEST_MS else math.inf
+        case timedelta():
+            seconds = value.total_seconds()
+        case _:
+            seconds = math.nan
+    if not math.isfinite(seconds) or not least <= round(seconds * 1000) <= LONGEST_MS:
+        what = "0 or more" if least == 0 else f"at least {least / 1000:g}"
+        msg = f"{option} is a number of seconds, {what} and at most 100 years, or a timedelta, not {value!r}"
+        raise InvalidOption(msg)
+    return round(seconds * 1000)
+
+
+def instant_ms(value: object, option: str) -> int:
+    """Turn an aware datetime into epoch milliseconds; raise `InvalidOption` for a naive one."""
+    if not isinstance(value, datetime):
+        msg = f"{option} is a datetime with a time zone, not {value!r}"
+        raise InvalidOption(msg)
+    if value.utcoffset() is None:
+        msg = (
+            f"{option} has no time zone: say which instant you mean, as in "
+            "datetime.now(timezone.utc) + timedelta(hours=1)"
+        )
+        raise InvalidOption(msg)
+    ms = (value - EARLIEST) // timedelta(milliseconds=1)
+    if ms > LATEST_MS:
+        msg = f"{option} is at most in the year 2109, not {value.isoformat()}"
+        raise InvalidOption(msg)
+    return ms
+
+
+def from_ms(ms: int | None) -> datetime | None:
+    """Turn epoch milliseconds into an aware UTC datetime, `None` staying `None`."""
+    return None if ms is None else EARLIEST + timedelta(milliseconds=ms)
