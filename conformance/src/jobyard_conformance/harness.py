@@ -1,0 +1,90 @@
+"""What an author provides: handles on one yard, and what else can be done to it."""
+
+from __future__ import annotations
+
+import secrets
+from abc import ABC, abstractmethod
+from contextlib import AbstractAsyncContextManager
+
+from jobyard.backend import Backend, Capability
+from jobyard.clock import Clock
+from jobyard.edits import Obliterate
+from jobyard.plugins import open_backend
+
+__all__ = ["CannotRun", "Harness", "UrlHarness"]
+
+
+class CannotRun(Exception):
+    """A capability is declared, but the harness lacks what its chapter needs."""
+
+
+class Harness(ABC):
+    """Makes handles on one store; a new harness is made for each test.
+
+    Everything but `make` is optional. What a declared capability needs and the harness lacks is an
+    error of the suite, never a skip.
+    """
+
+    url: str | None = None
+    """The address that another process reaches this store by; `SHARED` and `DURABLE` need it."""
+
+    def __init__(self) -> None:
+        self.namespace = f"c_{secrets.token_hex(6)}"
+        """The namespace of this test: new, and wiped afterwards."""
+
+    @abstractmethod
+    def make(self, *, clock: Clock | None = None, namespace: str | None = None) -> Backend:
+        """Give a fresh, unopened handle on the store; without a namespace, on the test's own."""
+
+    async def wipe(self, namespace: str) -> None:
+        """Remove what a test left in a namespace; override it to remove the namespace too."""
+        handle = self.make(namespace=namespace)
+        await handle.open()
+        try:
+            if not await handle.is_prepared():
+                return
+            for queue in await handle.queues():
+                sweep = Obliterate(queue=queue.name, force=True)
+                while (await handle.sweep(sweep)).more:
+                    pass
+            while keys := [each.key for each in (await handle.schedules()).items]:
+                await handle.drop_schedules(keys)
+        finally:
+            await handle.close()
+
+    def unreachable(self) -> Backend | None:
+        """Give a handle on a place where no store is, if the harness knows one (LIFE-2)."""
+        return None
+
+    def transaction(self, backend: Backend) -> AbstractAsyncContextManager[object]:
+        """Begin a transaction of a caller's; `CALLER_TX` needs it."""
+        msg = f"{type(backend).__name__} declares CALLER_TX, but its harness has no transaction()"
+        raise CannotRun(msg)
+
+    async def restart(self) -> None:
+        """Restart the store, if it is a server; nothing to do for a file."""
+
+    def address(self) -> str:
+        """Tell the URL that another process needs; raise `CannotRun` without one."""
+        if self.url is None:
+            msg = "the backend declares SHARED or DURABLE, but its harness has no url to give away"
+            raise CannotRun(msg)
+        return self.url
+
+    @property
+    def capabilities(self) -> Capability:
+        """What the backend under test declares."""
+        return type(self.make()).capabilities
+
+
+class UrlHarness(Harness):
+    """Makes handles on the store that a URL names, through the installed plugins."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.url = url
+
+    def make(self, *, clock: Clock | None = None, namespace: str | None = None) -> Backend:
+        """Give a fresh, unopened handle."""
+        assert self.url is not None
+        return open_backend(self.url, namespace=namespace or self.namespace, clock=clock)

@@ -1,0 +1,100 @@
+"""The pytest plugin of the conformance suite."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from jobyard_conformance.clauses import read_clauses
+from jobyard_conformance.hints import HINTS
+from jobyard_conformance.suite import YARD
+from jobyard_conformance.summary import Certificate, tally
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the suite's options."""
+    group = parser.getgroup("jobyard", "jobyard conformance")
+    group.addoption(
+        "--jobyard-url", metavar="URL", help="the store that jobyard_conformance.run is run on"
+    )
+    group.addoption(
+        "--jobyard-clause",
+        metavar="ID",
+        action="append",
+        default=[],
+        help="run only the suite's tests that cite this clause (may be given several times)",
+    )
+    group.addoption("--jobyard-report", metavar="FILE", help="write the outcome by clause as JSON")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the suite's marker, for runs under --strict-markers."""
+    config.addinivalue_line(
+        "markers", "clause(*ids): the clauses of jobyard's backend contract that a test checks"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Note each test's chapter and clauses, and keep those asked for."""
+    wanted = set(config.getoption("jobyard_clause"))
+    unknown = wanted - set(read_clauses())
+    if unknown:
+        msg = f"there is no clause {', '.join(sorted(unknown))} in the contract"
+        raise pytest.UsageError(msg)
+    kept: list[pytest.Item] = []
+    dropped: list[pytest.Item] = []
+    for item in items:
+        cites = [each for mark in item.iter_markers("clause") for each in mark.args]
+        if cites:
+            chapter = getattr(getattr(item, "function", None), "jobyard_chapter", "") or "own"
+            owner = getattr(item, "cls", None)
+            suite = item.nodeid if owner is None else f"{owner.__module__}.{owner.__qualname__}"
+            item.user_properties += [
+                ("jobyard_suite", suite),
+                ("jobyard_chapter", chapter),
+                ("jobyard_clauses", cites),
+            ]
+        (kept if not wanted or wanted & set(cites) else dropped).append(item)
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = kept
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let a failure say which clause was broken, by which calls, and what usually causes it."""
+    report = yield
+    if report.failed:
+        cites = [each for mark in item.iter_markers("clause") for each in mark.args]
+        clauses = read_clauses()
+        if cites:
+            told = "\n".join(f"{clauses[each]}  ({clauses[each].owner})" for each in cites)
+            report.sections.append(("the contract says", told))
+        hints = [HINTS[each] for each in cites if each in HINTS]
+        if hints:
+            report.sections.append(("what usually causes this", "\n".join(hints)))
+        if (yard := item.stash.get(YARD, None)) is not None and report.when == "call":
+            report.sections.append(("calls of the backend", str(yard.transcript)))
+    return report
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Show what each suite did, chapter by chapter, and write the certificate if asked to."""
+    suites = tally(
+        report
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if isinstance(report, pytest.TestReport)
+    )
+    for suite in suites:
+        terminalreporter.section(f"jobyard conformance: {suite.name}")
+        for line in suite.lines():
+            terminalreporter.write_line(line)
+    path: str | None = config.getoption("jobyard_report")
+    if path is not None:
+        Certificate(suites).write(path)

@@ -1,0 +1,118 @@
+"""The suite: one class to subclass, one fixture to provide."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from jobyard.backend import Backend, Capability
+from jobyard.clock import ManualClock
+from jobyard_conformance.chapter import Chapter
+from jobyard_conformance.chapters import CHAPTERS
+from jobyard_conformance.clauses import cited, read_clauses
+from jobyard_conformance.harness import Harness
+from jobyard_conformance.yard import Yard
+
+__all__ = ["NOT_CLAIMED", "YARD", "ConformanceSuite"]
+
+NOT_CLAIMED = "not claimed: "
+"""How the reason begins of a test that does not apply to a backend."""
+
+YARD = pytest.StashKey[Yard]()
+
+
+class _Fixtures(Chapter):
+    """The fixtures that tests of a suite can ask for."""
+
+    @pytest.fixture
+    def harness(self) -> Harness:
+        """Say how to reach the store: the one fixture that an author provides."""
+        msg = f"{type(self).__name__} has no `harness` fixture: define one that returns a Harness"
+        raise NotImplementedError(msg)
+
+    @pytest.fixture
+    def jobyard_runner(self) -> Iterator[asyncio.Runner]:
+        """Give the event loop of the test."""
+        with asyncio.Runner() as runner:
+            yield runner
+
+    @pytest.fixture
+    def yard(
+        self, request: pytest.FixtureRequest, harness: Harness, jobyard_runner: asyncio.Runner
+    ) -> Iterator[Yard]:
+        """Give a prepared yard with one open handle and a clock that stands still."""
+        node: pytest.Item = request.node
+        note_backend(node, harness)
+        if missing := not_claimed(node, harness):
+            pytest.skip(NOT_CLAIMED + missing)
+        yard = Yard(harness)
+        node.stash[YARD] = yard
+        try:
+            jobyard_runner.run(yard.open())
+            yield yard
+        finally:
+            jobyard_runner.run(yard.close())
+
+    @pytest.fixture
+    def backend(self, yard: Yard) -> Backend:
+        """Give an open, prepared handle."""
+        return yard.backend
+
+    @pytest.fixture
+    def clock(self, yard: Yard) -> ManualClock:
+        """Give the clock that the handles run on."""
+        return yard.clock
+
+    @pytest.fixture
+    def another(self, yard: Yard) -> Callable[[], Awaitable[Backend]]:
+        """Give a way to open further handles on the same yard."""
+        return yard.another
+
+
+class ConformanceSuite(_Fixtures, *CHAPTERS):  # type: ignore[misc]
+    """Every chapter of the contract; subclass it as `TestSomething` and define `harness`.
+
+    A test of the suite cannot be dropped in silence: a subclass that overrides one has to mark it
+    `xfail(strict=True, reason=…)`.
+    """
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        """Refuse a suite that quietly leaves a test out."""
+        super().__init_subclass__(**kwargs)
+        for name, member in vars(cls).items():
+            if name.startswith("test") and hasattr(ConformanceSuite, name):
+                marks: list[pytest.Mark] = getattr(member, "pytestmark", [])
+                if not any(_owns_up(mark) for mark in marks):
+                    msg = (
+                        f"{cls.__name__}.{name} overrides a test of the suite: mark it "
+                        "xfail(strict=True, reason=…), or let it be"
+                    )
+                    raise TypeError(msg)
+
+
+def _owns_up(mark: pytest.Mark) -> bool:
+    return mark.name == "xfail" and bool(mark.kwargs.get("strict") and mark.kwargs.get("reason"))
+
+
+def note_backend(node: pytest.Item, harness: Harness) -> None:
+    """Write what is under test into the node's report."""
+    backend = type(harness.make())
+    node.user_properties += [
+        ("jobyard_backend", f"{backend.__module__}.{backend.__qualname__}"),
+        ("jobyard_contract", ".".join(map(str, backend.contract))),
+        ("jobyard_capabilities", [str(flag.name) for flag in backend.capabilities]),
+    ]
+
+
+def not_claimed(node: pytest.Item, harness: Harness) -> str:
+    """Tell what a test needs that the backend does not declare; empty when it applies."""
+    test: object = getattr(node, "function", None)
+    backend = type(harness.make())
+    needs: Capability = getattr(test, "jobyard_needs", Capability.NONE)
+    if lacking := [flag.name for flag in needs if flag not in backend.capabilities]:
+        return " ".join(map(str, lacking))
+    clauses = read_clauses()
+    newer = max((clauses[each].since for each in cited(test)), default=(0, 0))
+    return f"contract {newer[0]}.{newer[1]}" if newer > backend.contract else ""
