@@ -8,9 +8,11 @@ set-up that was interrupted leaves no stamp, and the next run starts over. A run
 changed requirements installs them into the environment as it stands, so that whoever is
 using it is not left without. A lock beside it lets one run work while the others wait.
 
-This file runs on any Python 3.6 or later, so that an old `python3` can say what is missing or
+This file runs on any Python 3.7 or later, so that an old `python3` can say what is missing or
 find a newer Python beside it. It uses the standard library alone.
 """
+
+from __future__ import annotations
 
 import argparse
 import contextlib
@@ -20,6 +22,10 @@ import shutil
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OLDEST = (3, 11)
@@ -41,8 +47,9 @@ OLDEST_PIP = (22, 3)
 
 PROBE = """
 import importlib.util as u, sys
+# Inside an environment this is the Python behind it, which stays when the environment goes.
 print("%d.%d.%d" % sys.version_info[:3])
-print(sys.executable)
+print(getattr(sys, "_base_executable", sys.executable))
 print(" ".join(m for m in ("venv", "ensurepip", "sqlite3", "ssl") if u.find_spec(m)))
 try:
     import sqlite3, ssl
@@ -51,31 +58,36 @@ except ImportError:
 """
 
 
-class SetupFailed(Exception):
+class SetupError(Exception):
     """The environment cannot be made; the message says what to do about it."""
+
+
+def dotted(version: Iterable[int]) -> str:
+    """Spells a version."""
+    return ".".join(str(part) for part in version)
 
 
 class Python:
     """One interpreter that was found: its path, its version, the modules it has."""
 
-    def __init__(self, path, version, modules):
+    def __init__(self, path: str, version: Sequence[int], modules: Iterable[str]) -> None:
         """Keeps what the probe said."""
         self.path = path
-        self.version = version
+        self.version = tuple(version)
         self.modules = frozenset(modules)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Names the interpreter as messages do."""
-        return "Python {}.{}.{} at {}".format(*self.version, self.path)
+        return f"Python {dotted(self.version)} at {self.path}"
 
     @property
-    def usable(self):
+    def usable(self) -> bool:
         """Whether jobyard runs on it: new enough, with sqlite3, ssl and venv."""
         needed = {"venv", "sqlite3", "ssl"}
         return self.version[:2] >= OLDEST and needed <= self.modules
 
 
-def parse_probe(output):
+def parse_probe(output: str) -> Python | None:
     """Reads what PROBE printed; None when it is not a Python that answers."""
     lines = output.strip().splitlines()
     if len(lines) < 3:
@@ -87,7 +99,7 @@ def parse_probe(output):
     return Python(lines[1], version, modules)
 
 
-def probe(command):
+def probe(command: str) -> Python | None:
     """Asks one interpreter what it is; None when it cannot be run."""
     try:
         # -I keeps the caller's PYTHONPATH and site out of the answer.
@@ -95,7 +107,7 @@ def probe(command):
             [command, "-I", "-c", PROBE],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            universal_newlines=True,
+            text=True,
             timeout=30,
             check=True,
         )
@@ -104,7 +116,7 @@ def probe(command):
     return parse_probe(answer.stdout)
 
 
-def choose(pythons):
+def choose(pythons: Sequence[Python]) -> Python | None:
     """Takes the first usable Python that has ensurepip, else the first usable one."""
     usable = [python for python in pythons if python.usable]
     for python in usable:
@@ -113,7 +125,7 @@ def choose(pythons):
     return usable[0] if usable else None
 
 
-def find_python(wanted=None):
+def find_python(wanted: str | None = None) -> Python:
     """Finds a Python to build on: the wanted one, this one, or one on the PATH."""
     seen = []
     for command in (wanted,) if wanted else (sys.executable, *NAMES):
@@ -125,45 +137,46 @@ def find_python(wanted=None):
             break
     python = choose(seen)
     if python is None:
-        raise SetupFailed(no_python(seen, wanted))
+        raise SetupError(no_python(seen, wanted))
     return python
 
 
-def no_python(seen, wanted=None):
+def no_python(seen: Sequence[Python], wanted: str | None = None) -> str:
     """Says why none of the Pythons will do, and what to install."""
-    lines = ["jobyard needs Python {}.{} or later with venv, sqlite3 and ssl.".format(*OLDEST)]
+    lines = [f"jobyard needs Python {dotted(OLDEST)} or later with venv, sqlite3 and ssl."]
     for python in seen:
         lacks = sorted({"venv", "sqlite3", "ssl"} - python.modules)
-        why = "without " + ", ".join(lacks) if lacks else "too old"
-        lines.append("  found {!r}: {}".format(python, why))
+        old = python.version[:2] < OLDEST
+        why = "too old" if old else "without " + ", ".join(lacks)
+        lines.append(f"  found {python!r}: {why}")
     if not seen:
-        lines.append("  {} cannot be run.".format(wanted) if wanted else "  found none at all.")
+        lines.append(f"  {wanted} cannot be run." if wanted else "  found none at all.")
     lines.append("Install one (Debian, Ubuntu: apt install python3 python3-venv; macOS: brew")
     lines.append("install python), or name one: make PYTHON=/path/to/python3.11 demo")
     return "\n".join(lines)
 
 
-def fingerprint(root, python):
+def fingerprint(root: str, version: str) -> str:
     """Sums up everything the environment is made from: one line, equal means up to date."""
     digest = hashlib.sha256()
     names = [os.path.join(place, "pyproject.toml") for place in DISTRIBUTIONS]
     for name in (*names, REQUIREMENTS, CONSTRAINTS, os.path.join("tools", "bootstrap.py")):
         with open(os.path.join(root, name), "rb") as source:
             content = source.read()
-        digest.update("{} {}\n".format(name, len(content)).encode())
+        digest.update(f"{name} {len(content)}\n".encode())
         digest.update(content)
     # The root is part of it: editable installs point into the checkout by its path.
-    return "{} {} {}".format(digest.hexdigest(), python, root)
+    return f"{digest.hexdigest()} {version} {root}"
 
 
-def venv_python(venv):
+def venv_python(venv: str) -> str:
     """Gives the path of the interpreter in an environment."""
     if os.name == "nt":
         return os.path.join(venv, "Scripts", "python.exe")
     return os.path.join(venv, "bin", "python")
 
 
-def read(path):
+def read(path: str) -> str:
     """Reads a small text file; empty when there is none."""
     try:
         with open(path, encoding="utf-8") as source:
@@ -172,60 +185,79 @@ def read(path):
         return ""
 
 
-def write(path, text):
+def write(path: str, text: str) -> None:
     """Writes a small text file whole or not at all."""
-    fresh = "{}.{}".format(path, os.getpid())
+    fresh = f"{path}.{os.getpid()}"
     with open(fresh, "w", encoding="utf-8") as target:
         target.write(text + "\n")
     os.replace(fresh, path)
 
 
-def is_whole(venv, root):
+def stamped_version(venv: str, root: str) -> str:
+    """Gives the Python version of an environment that was finished for this checkout, else ""."""
+    stamp = read(os.path.join(venv, STAMP)).split(" ", 2)
+    return stamp[1] if len(stamp) == 3 and stamp[2] == root else ""
+
+
+def is_whole(venv: str, root: str, wanted: str | None = None) -> bool:
     """Whether the environment was finished for exactly this checkout as it is now."""
-    stamp = read(os.path.join(venv, STAMP)).splitlines()
-    if len(stamp) != 1 or not os.path.exists(venv_python(venv)):
+    version = stamped_version(venv, root)
+    if not version or not os.path.exists(venv_python(venv)):
         return False
-    version = stamp[0].split(" ")[1] if stamp[0].count(" ") > 1 else ""
-    return stamp[0] == fingerprint(root, version)
+    if wanted:
+        python = probe(wanted)
+        if python is None or dotted(python.version) != version:
+            return False
+    return read(os.path.join(venv, STAMP)) == fingerprint(root, version)
 
 
 @contextlib.contextmanager
-def locked(venv):
-    """Lets one set-up of an environment run at a time; the lock goes with the process."""
+def locked(venv: str) -> Iterator[None]:
+    """Lets one set-up of an environment run at a time."""
     try:
         import fcntl
     except ImportError:  # no such locks on Windows
         yield
         return
-    with open(venv + ".lock", "w") as lock:
+    with open(venv + ".lock", "w", encoding="utf-8") as lock:
+        # The steps inherit the lock: when this process is killed and its pip lives on, the
+        # next run waits for that pip instead of working against it.
+        os.set_inheritable(lock.fileno(), True)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            say("waiting for another set-up of {}".format(venv))
+            say(f"waiting for another set-up of {venv}")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def say(text):
+def say(text: str) -> None:
     """Prints a line of progress at once."""
     print("bootstrap: " + text, flush=True)
 
 
-def run(command, **options):
+def surroundings(environment: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Leaves out the settings that would send an installation somewhere else."""
+    astray = {"PYTHONHOME", "PYTHONPATH", "PIP_PREFIX", "PIP_ROOT", "PIP_TARGET", "PIP_USER"}
+    return {name: value for name, value in environment if name not in astray}
+
+
+def run(command: Sequence[str], root: str | None = None) -> None:
     """Runs a step of the set-up; raises CalledProcessError when it fails."""
-    subprocess.run(command, check=True, **options)
+    environment = surroundings(os.environ.items())
+    subprocess.run(command, check=True, cwd=root, env=environment, close_fds=False)
 
 
-def clear(venv):
+def clear(venv: str) -> None:
     """Removes what an earlier run left; refuses to touch an environment it did not make."""
     if not os.path.lexists(venv):
         return
     if os.path.isdir(venv) and not os.listdir(venv):
         return
     if not os.path.exists(os.path.join(venv, MARK)):
-        raise SetupFailed(
-            "{0} is there but was not made by this script.\n"
-            "Move it away, or choose another place: make VENV=.venv-jobyard demo".format(venv)
+        raise SetupError(
+            f"{venv} is there but was not made by this script.\n"
+            "Move it away, or choose another place: make VENV=.venv-jobyard demo"
         )
     # The mark goes last, so that a removal that is interrupted can be taken up again.
     for name in os.listdir(venv):
@@ -237,12 +269,13 @@ def clear(venv):
                 os.remove(path)
 
 
-def create(venv, python):
+def create(venv: str, python: Python) -> None:
     """Makes an empty environment with pip in it, or without when there is no ensurepip."""
     clear(venv)
     os.makedirs(venv, exist_ok=True)
-    write(os.path.join(venv, MARK), "made by tools/bootstrap.py")
-    say("creating {} with {!r}".format(venv, python))
+    with open(os.path.join(venv, MARK), "w", encoding="utf-8") as mark:
+        mark.write("made by tools/bootstrap.py\n")
+    say(f"creating {venv} with {python!r}")
     if "ensurepip" in python.modules:
         run([python.path, "-m", "venv", venv])
     else:
@@ -250,14 +283,14 @@ def create(venv, python):
         run([python.path, "-m", "venv", "--without-pip", venv])
 
 
-def pip_version(command):
+def pip_version(command: Sequence[str]) -> tuple[int, ...]:
     """Asks a pip for its version; an empty tuple when it cannot be run."""
     try:
         answer = subprocess.run(
             [*command, "--version"],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            universal_newlines=True,
+            text=True,
             timeout=60,
             check=True,
         )
@@ -266,7 +299,7 @@ def pip_version(command):
     return parse_pip_version(answer.stdout)
 
 
-def parse_pip_version(output):
+def parse_pip_version(output: str) -> tuple[int, ...]:
     """Reads `pip 25.1 from …`; an empty tuple when it says something else."""
     words = output.split()
     if len(words) < 2 or words[0] != "pip":
@@ -275,7 +308,7 @@ def parse_pip_version(output):
     return tuple(int(part) if part.isdigit() else 0 for part in parts)
 
 
-def find_pip(venv, python):
+def find_pip(venv: str, python: Python) -> list[str]:
     """Finds the command that installs into the environment: its own pip, else the system's."""
     inside = venv_python(venv)
     if pip_version([inside, "-m", "pip"]):
@@ -283,69 +316,65 @@ def find_pip(venv, python):
     for command in ([python.path, "-m", "pip"], ["pip3"], ["pip"], [sys.executable, "-m", "pip"]):
         if pip_version(command) >= OLDEST_PIP:
             return [*command, "--python", inside]
-    raise SetupFailed(
-        "{!r} has no ensurepip, and no pip {}.{} or later was found beside it.\n"
-        "Install one of them (Debian, Ubuntu: apt install python3-venv), then run this "
-        "again.".format(python, *OLDEST_PIP)
+    raise SetupError(
+        f"{python!r} has no ensurepip, and no pip {dotted(OLDEST_PIP)} or later was found.\n"
+        "Install one of them (Debian, Ubuntu: apt install python3-venv), then run this again."
     )
 
 
-def install(pip, root):
+def install(pip: Sequence[str], root: str) -> None:
     """Installs the tools, then all distributions together, at the versions in constraints."""
     quiet = ["-qq", "--disable-pip-version-check", "-c", CONSTRAINTS]
     say("installing the tools")
-    run([*pip, "install", *quiet, "-r", REQUIREMENTS], cwd=root)
+    run([*pip, "install", *quiet, "-r", REQUIREMENTS], root=root)
     # One command for all six, so that they find each other here and nowhere else. The build
     # backend is among the tools by now: no isolated build that would fetch another one.
-    say("installing the {} distributions".format(len(DISTRIBUTIONS)))
+    say(f"installing the {len(DISTRIBUTIONS)} distributions")
     editable = [word for place in DISTRIBUTIONS for word in ("-e", editable_path(place))]
-    run([*pip, "install", *quiet, "--no-build-isolation", *editable], cwd=root)
-    run([*pip, "check", "--quiet", "--disable-pip-version-check"], cwd=root)
+    run([*pip, "install", *quiet, "--no-build-isolation", *editable], root=root)
+    run([*pip, "check", "--quiet", "--disable-pip-version-check"], root=root)
 
 
-def editable_path(place):
+def editable_path(place: str) -> str:
     """Spells a distribution's folder so that pip cannot take it for a package's name."""
     return place + "[all]" if place == "." else "./" + place
 
 
-def set_up(venv, root, wanted=None):
+def set_up(venv: str, root: str, wanted: str | None = None) -> None:
     """Makes the environment whole, from nothing or from what is there."""
     began = time.monotonic()
     python = find_python(wanted)
-    version = "{}.{}.{}".format(*python.version)
+    version = dotted(python.version)
     stamp = os.path.join(venv, STAMP)
-    old = read(stamp).split(" ")
-    keep = len(old) > 1 and old[1] == version and old[2:] == root.split(" ")
-    if keep and probe(venv_python(venv)) is not None:
-        say("the requirements have changed: renewing {}".format(venv))
+    if stamped_version(venv, root) == version and probe(venv_python(venv)) is not None:
+        say(f"the requirements have changed: renewing {venv}")
         os.remove(stamp)
     else:
         create(venv, python)
     install(find_pip(venv, python), root)
     write(stamp, fingerprint(root, version))
-    say("{} is ready ({:.0f} s)".format(venv, time.monotonic() - began))
+    say(f"{venv} is ready ({time.monotonic() - began:.0f} s)")
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the script; returns the exit code."""
     parser = argparse.ArgumentParser(description="Set up the checkout's virtual environment.")
     parser.add_argument("--venv", default=os.path.join(ROOT, ".venv"), help="where it goes")
     parser.add_argument("--python", help="the Python to build on (default: found by itself)")
     options = parser.parse_args(arguments)
     venv = os.path.abspath(options.venv)
-    if is_whole(venv, ROOT):
+    if is_whole(venv, ROOT, options.python):
         return 0
     try:
         with locked(venv):
             # Another run may have finished while this one waited.
-            if not is_whole(venv, ROOT):
+            if not is_whole(venv, ROOT, options.python):
                 set_up(venv, ROOT, options.python)
-    except SetupFailed as failure:
-        print("bootstrap: {}".format(failure), file=sys.stderr)
+    except SetupError as failure:
+        print(f"bootstrap: {failure}", file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as failure:
-        words = [str(word) for word in failure.cmd]
-        print("bootstrap: this step failed: {}".format(" ".join(words)), file=sys.stderr)
+        print(f"bootstrap: this step failed: {' '.join(failure.cmd)}", file=sys.stderr)
         print("bootstrap: the next run starts over", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

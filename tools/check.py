@@ -1,0 +1,67 @@
+"""Runs the checks of the checkout one after the other, and stops at the first that fails.
+
+    python tools/check.py [STEP ...]
+
+Without a step it runs all of them: this is `make test`, and the environments of tox.ini run
+the same steps one by one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# What mypy reads. A folder that is not there yet is left out.
+TYPED = ("src", "backends/*/src", "conformance/src", "tests", "backends/*/tests",
+         "conformance/tests", "tools", "benchmarks")  # fmt: skip
+
+
+def steps() -> dict[str, list[str]]:
+    """Gives the command of each step, in the order in which they run."""
+    python = sys.executable
+    typed = [str(path.relative_to(ROOT)) for glob in TYPED for path in sorted(ROOT.glob(glob))]
+    return {
+        "lint": [python, "-m", "ruff", "check"],
+        "format": [python, "-m", "ruff", "format", "--check"],
+        "types": [python, "-m", "mypy", *typed],
+        "layers": [python, "-c", "from importlinter.cli import lint_imports_command as c; c()"],
+        "api": [python, "tools/public_api.py"],
+        "tests": [python, "-m", "pytest"],
+    }
+
+
+def run(name: str, command: list[str]) -> int:
+    """Runs one step, saying what runs and how long it took; returns its exit code."""
+    shown = shlex.join(["python" if word == sys.executable else word for word in command])
+    print(f"== {name}: {shown}", flush=True)
+    began = time.monotonic()
+    code = subprocess.run(command, cwd=ROOT, check=False).returncode
+    verdict = "passed" if code == 0 else f"FAILED (exit code {code})"
+    print(f"== {name}: {verdict} in {time.monotonic() - began:.1f} s\n", flush=True)
+    return code
+
+
+def main() -> int:
+    """Runs the script; returns the exit code of the first step that failed, else 0."""
+    known = steps()
+    parser = argparse.ArgumentParser(description="Run the checks of the checkout.")
+    parser.add_argument("steps", nargs="*", metavar="STEP", help=", ".join(known))
+    chosen = parser.parse_args().steps or list(known)
+    unknown = [name for name in chosen if name not in known]
+    if unknown:
+        parser.error(f"no such step: {', '.join(unknown)}; there are {', '.join(known)}")
+    for name in chosen:
+        code = run(name, known[name])
+        if code:
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
