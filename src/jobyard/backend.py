@@ -23,8 +23,8 @@ ALL-5 [0.1] Many calls may be in flight on one handle, on one event loop; a call
 ALL-6 [0.1] What the store could not do raises `BackendError`, with `transient` set if the same call
     may succeed later; such a call may be repeated with the same arguments.
 ALL-7 [0.1] The cost of a claim does not grow with the jobs that it may not take.
-ALL-8 [0.1] Nothing is acknowledged before it is as durable as the store promises: with `DURABLE`, it
-    survives the kill of any process and a restart of the store.
+ALL-8 [0.1] Nothing is acknowledged before it is as durable as the store promises: with `DURABLE`,
+    it survives the kill of any process and a restart of the store.
 """
 
 from __future__ import annotations
@@ -152,8 +152,8 @@ class Backend(ABC):
         `within` is a transaction of the caller's for `CALLER_TX` backends; others raise
         `Unsupported`.
 
-        ADD-1 [0.1] Each unit is stored as a whole or not at all; the answers are in the order asked,
-            for each job of each unit one.
+        ADD-1 [0.1] Each unit is stored as a whole or not at all; the answers are in the order
+            asked, for each job of each unit one.
         ADD-2 [0.1] Jobs get insertion numbers that grow in the order given.
         ADD-3 [0.1] A job whose id exists answers `EXISTS` with its state and changes nothing, also
             within one call, also after the job has finished and while its record is kept.
@@ -174,7 +174,8 @@ class Backend(ABC):
 
         CLAIM-1 [0.1] A job is never leased to two holders at once.
         CLAIM-2 [0.1] Jobs come in claim order over all sources together; a source that has given
-            its `limit` gives no more, and no more than the claim's `limit` or `MAX_BATCH` are given.
+            its `limit` gives no more, and no more than the claim's `limit` or `MAX_BATCH` are
+            given.
         CLAIM-3 [0.1] Only jobs of a source's queue, names and channels are given.
         CLAIM-4 [0.1] A queue that is paused gives nothing.
         CLAIM-5 [0.1] First, of each source's queue that is not paused, at most `MAX_PROMOTED` due
@@ -197,7 +198,8 @@ class Backend(ABC):
     async def peek(self, want: Claim) -> Sequence[JobRecord]:
         """Show what `claim` would give.
 
-        PEEK-1 [0.1] It shows the jobs that the same claim gives next, in order, and changes nothing.
+        PEEK-1 [0.1] It shows the jobs that the same claim gives next, in order, and changes
+            nothing.
         """
 
     @abstractmethod
@@ -213,8 +215,8 @@ class Backend(ABC):
             nothing, with another outcome too, until the job is claimed again.
         SETTLE-4 [0.1] A settlement of a job that is gone answers `GONE`.
         SETTLE-5 [0.1] `Done`: the job is completed with its result.
-        SETTLE-6 [0.1] `Retried`: failures + 1; the job is delayed by `delay_ms` from now, or waiting,
-            due now, when that is 0; its error is kept.
+        SETTLE-6 [0.1] `Retried`: failures + 1; the job is delayed by `delay_ms` from now, or
+            waiting, due now, when that is 0; its error is kept.
         SETTLE-7 [0.1] `Failed`: failures + 1 if the reason is `EXHAUSTED` or `REFUSED`; the job is
             failed, or dead with `dead_letter`, with reason and error.
         SETTLE-8 [0.1] `Snoozed`: as `Retried`, but failures stay.
@@ -308,8 +310,8 @@ class Backend(ABC):
 
         METRICS-1 [0.1] The total counts each transition once since the queue was made, over every
             handle, and does not shrink when jobs are removed.
-        METRICS-2 [0.1] The minutes from `since` (inclusive) to `until` (exclusive) count the same by
-            the minute, for at least the last hour; minutes without events may be missing.
+        METRICS-2 [0.1] The minutes from `since` (inclusive) to `until` (exclusive) count the same
+            by the minute, for at least the last hour; minutes without events may be missing.
         """
 
     # -- changing -----------------------------------------------------------------------------
@@ -325,11 +327,12 @@ class Backend(ABC):
         CHANGE-3 [0.1] `Reschedule` makes a waiting or delayed job delayed until then, or waiting,
             due now, if that is not in the future.
         CHANGE-4 [0.1] `SetPriority` moves a pending job in the claim order.
-        CHANGE-5 [0.1] `SetPayload` is seen by the next claim; an active job's run keeps what it has.
+        CHANGE-5 [0.1] `SetPayload` is seen by the next claim; an active job's run keeps what it
+            has.
         CHANGE-6 [0.1] `SetProgress` writes the progress of an active job.
-        CHANGE-7 [0.1] `Revive` makes a failed, cancelled, stalled or dead job waiting, due now, crashes
-            0; with `reset` failures are 0, else at most `attempts` - 1; result, error, reason and
-            finish are gone.
+        CHANGE-7 [0.1] `Revive` makes a failed, cancelled, stalled or dead job waiting, due now,
+            crashes 0; with `reset` failures are 0, else at most `attempts` - 1; result, error,
+            reason and finish are gone.
         CHANGE-8 [0.1] `Cancel` makes a pending job cancelled; with `running` an active one answers
             `ASKED`, without it `WRONG_STATE`.
         CHANGE-9 [0.1] `Remove` leaves no trace of a job that is not active.
@@ -354,8 +357,8 @@ class Backend(ABC):
             delayed; active and finished jobs stay.
         SWEEP-3 [0.1] `Clean` removes finished jobs in the given states older than the given age.
         SWEEP-4 [0.1] `Obliterate` raises `QueueNotEmpty` and changes nothing while a job is active;
-            with `force`, or none active, in the end the queue is not known, its totals are 0 and its
-            leases `LOST`.
+            with `force`, or none active, in the end the queue is not known, its totals are 0 and
+            its leases `LOST`.
         SWEEP-5 [0.1] `Retention` removes completed jobs older than `completed_ms`, other finished
             ones (not stalled) older than `others_ms`, the oldest beyond `count` a queue, and by
             `keep_completed` and `keep_failed` where a job has one instead of the ages.
@@ -394,8 +397,8 @@ class Backend(ABC):
 
         SCHED-4 [0.1] It happens only if the schedule is not paused and its `next_at` is `expected`:
             of any number of callers one is answered, the others get `None` and change nothing.
-        SCHED-5 [0.1] `next_at` moves on, `last_at` becomes `expected`, `fired` grows by one, and the
-            jobs are added, in one step.
+        SCHED-5 [0.1] `next_at` moves on, `last_at` becomes `expected`, `fired` grows by one, and
+            the jobs are added, in one step.
         """
 
     # -- workers and signals ------------------------------------------------------------------
@@ -440,8 +443,8 @@ class Backend(ABC):
             delayed that is due and nothing active, and there had been something before the step.
         EVENTS-7 [0.1] A worker's first beat appends `worker_started`, each other `heartbeat`, its
             first as stopping `worker_stopping`, as stopped `worker_stopped`.
-        EVENTS-8 [0.1] An event carries its queue, job id, job name, time, and where there is one its
-            worker, attempt, run time and data.
+        EVENTS-8 [0.1] An event carries its queue, job id, job name, time, and where there is one
+            its worker, attempt, run time and data.
         """
 
     def listen(

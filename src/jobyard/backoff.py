@@ -40,8 +40,8 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         cls,
         step: Duration,
         *,
-        max: Duration = 3600,
-        jitter: float = 0.1,  # noqa: A002 - reads well at the call
+        max: Duration = 3600,  # noqa: A002 - reads well at the call
+        jitter: float = 0.1,
     ) -> Backoff:
         """Wait `step` before the second attempt, twice that before the third, and so on."""
         return cls(

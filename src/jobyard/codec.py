@@ -45,7 +45,7 @@ def encode(value: object, *, limit: int, what: str = "the payload") -> bytes:
     return data
 
 
-def decode(data: bytes, *, what: str = "the payload") -> Any:  # noqa: ANN401 - JSON is anything
+def decode(data: bytes, *, what: str = "the payload") -> Any:
     """Decode JSON bytes; raise `PayloadDecodeError`, which does not quote them."""
     try:
         return _decoder.decode(data)
@@ -60,16 +60,6 @@ def _is_shallow(data: bytes) -> bool:
 
 def _walk(value: object, path: str, depth: int) -> None:
     match value:
-        case None | bool():
-            return
-        case int():
-            if abs(value).bit_length() > MAX_DIGITS * 3.32 and len(_digits(value)) > MAX_DIGITS:
-                _refuse(path, f"an integer of more than {MAX_DIGITS:,} digits")
-        case float():
-            if not math.isfinite(value):
-                _refuse(path, f"the number {value!r}")
-        case str():
-            _check_text(value, path)
         case list() | tuple():
             _check_depth(path, depth)
             for index, item in enumerate(value):
@@ -78,9 +68,25 @@ def _walk(value: object, path: str, depth: int) -> None:
             _check_depth(path, depth)
             for key, item in value.items():
                 if not isinstance(key, str):
-                    _refuse(path, f"the key {key!r}, which is not a string")
+                    _refuse(path, f"the key {key!r}, which is not a string,")
                 _check_text(key, path)
                 _walk(item, f"{path}[{key!r}]", depth + 1)
+        case _:
+            _check_scalar(value, path)
+
+
+def _check_scalar(value: object, path: str) -> None:
+    match value:
+        case None | bool():
+            return
+        case int():
+            if len(_digits(value)) > MAX_DIGITS:
+                _refuse(path, f"an integer of more than {MAX_DIGITS:,} digits")
+        case float():
+            if not math.isfinite(value):
+                _refuse(path, f"the number {value!r}")
+        case str():
+            _check_text(value, path)
         case _:
             _refuse(path, f"a value of type {type(value).__name__}")
 

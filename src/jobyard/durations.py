@@ -34,7 +34,10 @@ def to_ms(value: object, option: str, *, least: int = 0) -> int:
             seconds = math.nan
     if not math.isfinite(seconds) or not least <= round(seconds * 1000) <= LONGEST_MS:
         what = "0 or more" if least == 0 else f"at least {least / 1000:g}"
-        msg = f"{option} is a number of seconds, {what} and at most 100 years, or a timedelta, not {value!r}"
+        msg = (
+            f"{option} is a number of seconds, {what} and at most 100 years, or a timedelta, "
+            f"not {value!r}"
+        )
         raise InvalidOption(msg)
     return round(seconds * 1000)
 

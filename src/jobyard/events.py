@@ -10,9 +10,9 @@ import msgspec
 class EventKind(StrEnum):
     """The transitions that are told.
 
-    `attempt_failed` tells each failed run, `failed` the end of the job. `stalled` tells a lease that
-    expired and a run stopped under `on_timeout="stall"`. `removed` tells a removal somebody asked
-    for, `deleted` one by retention.
+    `attempt_failed` tells each failed run, `failed` the end of the job. `stalled` tells a lease
+    that expired and a run stopped under `on_timeout="stall"`. `removed` tells a removal somebody
+    asked for, `deleted` one by retention.
     """
 
     ADDED = "added"
@@ -43,9 +43,9 @@ class EventKind(StrEnum):
 class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One transition as the store's log keeps it.
 
-    `queue` is empty only for an event of a worker. `data` is the result of `completed`, the error of
-    `failed`, `attempt_failed` and `stalled`, the value of `progress`; `attempt` counts the runs that
-    failed before, plus one; `ran_ms` is given for the end of a run.
+    `queue` is empty only for an event of a worker. `data` is the result of `completed`, the error
+    of `failed`, `attempt_failed` and `stalled`, the value of `progress`; `attempt` counts the runs
+    that failed before, plus one; `ran_ms` is given for the end of a run.
     """
 
     kind: EventKind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from jobyard import codec
 from jobyard.durations import Duration, from_ms
@@ -16,26 +16,9 @@ from jobyard.options import RunOptions, unpack
 
 if TYPE_CHECKING:
     from jobyard.run import CancelToken, Run
+    from jobyard.service.acting import Acting
 
-__all__ = ["Job", "JobActions"]
-
-
-class JobActions(Protocol):
-    """What a job asks of the service that it came from."""
-
-    async def get_job(self, job_id: str) -> Job: ...
-    async def wait_for(self, job_id: str, *, timeout: Duration | None = None) -> Any: ...
-    async def promote_job(self, job_id: str) -> None: ...
-    async def reschedule_job(
-        self, job_id: str, delay: Duration | None = None, *, run_at: datetime | None = None
-    ) -> None: ...
-    async def change_priority(self, job_id: str, priority: int | str) -> None: ...
-    async def update_job_data(self, job_id: str, data: object) -> None: ...
-    async def update_job_progress(self, job_id: str, progress: object) -> None: ...
-    async def retry_job(self, job_id: str, *, reset_attempts: bool = False) -> None: ...
-    async def cancel_job(self, job_id: str, *, running: bool = False) -> bool: ...
-    async def remove_job(self, job_id: str) -> None: ...
-    async def job_logs(self, job_id: str, *, after: int = 0, limit: int = 1_000) -> list[str]: ...
+__all__ = ["Job"]
 
 
 class Job:
@@ -50,7 +33,7 @@ class Job:
     def __init__(
         self,
         facts: JobSpec | JobRecord | Lease,
-        actions: JobActions,
+        actions: Acting,
         *,
         state: JobState,
         run: Run | None = None,
@@ -97,12 +80,12 @@ class Job:
     @property
     def failures(self) -> int:
         """How many runs have failed."""
-        return self._known("failures", 0)
+        return self._count("failures")
 
     @property
     def crashes(self) -> int:
         """How often its worker died over it."""
-        return self._known("crashes", 0)
+        return self._count("crashes")
 
     @property
     def attempt(self) -> int:
@@ -112,7 +95,7 @@ class Job:
     @property
     def fence(self) -> int:
         """The number of the lease, greater for each run: a token for external writes."""
-        return self._known("fence", 0)
+        return self._count("fence")
 
     @property
     def progress(self) -> Any:
@@ -181,6 +164,10 @@ class Job:
     @property
     def _run_options(self) -> RunOptions:
         return unpack(self._facts.options)
+
+    def _count(self, field: str) -> int:
+        count: int = self._known(field, 0)
+        return count
 
     def _known(self, field: str, default: Any) -> Any:
         return getattr(self._facts, field, default)

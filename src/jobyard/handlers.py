@@ -109,7 +109,7 @@ class Handlers:
         return len(self._by_lane)
 
 
-def _kind(function: Callable[..., Any], kind: HandlerKind | str | None) -> HandlerKind:
+def _kind(function: object, kind: HandlerKind | str | None) -> HandlerKind:
     if not callable(function):
         msg = f"a handler is a function, not {function!r}"
         raise ConfigError(msg)
@@ -127,13 +127,13 @@ def _kind(function: Callable[..., Any], kind: HandlerKind | str | None) -> Handl
         raise ConfigError(msg)
     if chosen is HandlerKind.PROCESS and "<locals>" in getattr(function, "__qualname__", ""):
         msg = (
-            f"{function.__qualname__} cannot run in a process of its own: move it to the top level "
-            "of a module that can be imported"
+            f"{getattr(function, '__qualname__', function)} cannot run in a process of its own: "
+            "move it to the top level of a module that can be imported"
         )
         raise ConfigError(msg)
     return chosen
 
 
-def _is_coroutine(function: Callable[..., Any]) -> bool:
+def _is_coroutine(function: object) -> bool:
     call = getattr(function, "__call__", None)  # noqa: B004 - an object whose call is a coroutine
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)

@@ -26,6 +26,10 @@ class JobIds:
     """
 
     def __init__(self) -> None:
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """Forget the ids made so far: a forked child must not go on with its parent's."""
         self._last_ms = 0
         self._tail = 0
         self._lock = threading.Lock()
@@ -40,7 +44,7 @@ class JobIds:
                 # millisecond.
                 self._tail = int.from_bytes(os.urandom(10)) >> 7
             else:
-                # Uniqueness rests on the random start; the step only makes neighbours hard to guess.
+                # Uniqueness rests on the random start; the step makes neighbours hard to guess.
                 self._tail += 1 + random.getrandbits(32)
             tail = self._tail
             ms = self._last_ms
@@ -50,9 +54,8 @@ class JobIds:
 
 
 _ids = JobIds()
-# A forked child must not go on with its parent's numbers.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: _ids.__init__())  # type: ignore[misc]
+    os.register_at_fork(after_in_child=_ids.start_anew)
 
 new_job_id = _ids.new
 

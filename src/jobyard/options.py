@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, Literal, TypedDict
@@ -128,10 +129,10 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         fields: dict[str, Any] = {}
         run: dict[str, Any] = {}
         for name, value in given.items():
-            if name in _RUN_FIELDS:
-                run |= _run_field(name, value)
+            if name in RUN_READERS:
+                run |= RUN_READERS[name](value)
             else:
-                fields |= _spec_field(name, value)
+                fields |= SPEC_READERS[name](value)
         if run:
             fields["options"] = pack(RunOptions(**run))
         return fields
@@ -152,9 +153,6 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     keep_logs: int = 1_000
 
 
-_RUN_FIELDS: Final = frozenset(
-    {"timeout", "on_timeout", "backoff", "headers", "tags", "stack_limit", "keep_logs"}
-)
 DEFAULT_RUN: Final = RunOptions()
 
 
@@ -175,63 +173,65 @@ def unpack(data: bytes) -> RunOptions:
         raise StoreCorrupt(msg) from None
 
 
-def _spec_field(name: str, value: Any) -> dict[str, Any]:  # noqa: ANN401, PLR0911 - one case a line
-    match name:
-        case "job_id":
-            return {} if value is None else {"id": check_job_id(value)}
-        case "channel":
-            return {"channel": "" if value is None else check_name(value, "channel")}
-        case "priority":
-            return {"priority": _priority(value)}
-        case "lifo" | "dead_letter":
-            return {name: _flag(name, value)}
-        case "delay":
-            return {"delay_ms": to_ms(value, "delay")}
-        case "run_at":
-            return {} if value is None else {"run_at": max(0, instant_ms(value, "run_at"))}
-        case "attempts":
-            return {"attempts": _count("attempts", value, least=1)}
-        case "retries":
-            return {"attempts": _count("retries", value, least=0) + 1}
-        case "ttl":
-            return {"ttl_ms": None if value is None else to_ms(value, "ttl", least=1)}
-        case "max_crashes":
-            return {"max_crashes": _count("max_crashes", value, least=1)}
-        case "remove_on_complete":
-            return {"keep_completed": as_retain(value, name)}
-        case "remove_on_fail":
-            return {"keep_failed": as_retain(value, name)}
-        case _:
-            raise AssertionError(name)
+Reader = Callable[[Any], dict[str, Any]]
 
 
-def _run_field(name: str, value: Any) -> dict[str, Any]:  # noqa: ANN401 - checked here
-    match name:
-        case "timeout":
-            return {"timeout_ms": None if value is None else to_ms(value, "timeout", least=1)}
-        case "on_timeout":
-            if value not in {"fail", "stall"}:
-                msg = f'on_timeout is "fail" or "stall", not {value!r}'
-                raise InvalidOption(msg)
-            return {"on_timeout": value}
-        case "backoff":
-            return {"backoff": value if isinstance(value, Backoff) else Backoff.fixed(value)}
-        case "headers":
-            return {"headers": _headers(value)}
-        case "tags":
-            return {"tags": _tags(value)}
-        case "stack_limit" | "keep_logs":
-            return {name: _count(name, value, least=0, most=10_000)}
-        case _:
-            raise AssertionError(name)
+def _read_delay(value: Any) -> dict[str, Any]:
+    return {"delay_ms": to_ms(value, "delay")}
 
 
-def _priority(value: object) -> int:
+def _read_run_at(value: Any) -> dict[str, Any]:
+    # Before the epoch is as much in the past as the epoch is.
+    return {} if value is None else {"run_at": max(0, instant_ms(value, "run_at"))}
+
+
+def _read_on_timeout(value: Any) -> dict[str, Any]:
+    if value not in {"fail", "stall"}:
+        msg = f'on_timeout is "fail" or "stall", not {value!r}'
+        raise InvalidOption(msg)
+    return {"on_timeout": value}
+
+
+def _optional_ms(value: Any, option: str) -> int | None:
+    return None if value is None else to_ms(value, option, least=1)
+
+
+SPEC_READERS: Final[Mapping[str, Reader]] = {
+    "job_id": lambda v: {} if v is None else {"id": check_job_id(v)},
+    "channel": lambda v: {"channel": "" if v is None else check_name(v, "channel")},
+    "priority": lambda v: {"priority": priority_of(v)},
+    "lifo": lambda v: {"lifo": _flag("lifo", v)},
+    "delay": _read_delay,
+    "run_at": _read_run_at,
+    "attempts": lambda v: {"attempts": _count("attempts", v, least=1)},
+    "retries": lambda v: {"attempts": _count("retries", v, least=0) + 1},
+    "ttl": lambda v: {"ttl_ms": _optional_ms(v, "ttl")},
+    "max_crashes": lambda v: {"max_crashes": _count("max_crashes", v, least=1)},
+    "dead_letter": lambda v: {"dead_letter": _flag("dead_letter", v)},
+    "remove_on_complete": lambda v: {"keep_completed": as_retain(v, "remove_on_complete")},
+    "remove_on_fail": lambda v: {"keep_failed": as_retain(v, "remove_on_fail")},
+}
+"""How each option becomes fields of a `JobSpec`."""
+
+RUN_READERS: Final[Mapping[str, Reader]] = {
+    "timeout": lambda v: {"timeout_ms": _optional_ms(v, "timeout")},
+    "on_timeout": _read_on_timeout,
+    "backoff": lambda v: {"backoff": v if isinstance(v, Backoff) else Backoff.fixed(v)},
+    "headers": lambda v: {"headers": _headers(v)},
+    "tags": lambda v: {"tags": _tags(v)},
+    "stack_limit": lambda v: {"stack_limit": _count("stack_limit", v, least=0, most=10_000)},
+    "keep_logs": lambda v: {"keep_logs": _count("keep_logs", v, least=0, most=10_000)},
+}
+"""How each option becomes fields of a `RunOptions`."""
+
+
+def priority_of(value: object) -> int:
+    """Answer a priority as a number; raise `InvalidOption` for what is none."""
     if isinstance(value, str) and value in PRIORITIES:
         return PRIORITIES[value]
-    if isinstance(value, int) and not isinstance(value, bool):
-        if PRIORITY_MIN <= value <= PRIORITY_MAX:
-            return int(value)
+    number = None if isinstance(value, bool) else value
+    if isinstance(number, int) and PRIORITY_MIN <= number <= PRIORITY_MAX:
+        return int(number)
     msg = (
         f"priority is {PRIORITY_MIN} to {PRIORITY_MAX} (higher first) or one of "
         f"{', '.join(PRIORITIES)}, not {value!r}"
@@ -294,7 +294,5 @@ def read_options(options: Mapping[str, Any]) -> JobOptions:
 
 
 def _near(name: str) -> str:
-    import difflib
-
     near = difflib.get_close_matches(name, JobOptions.__struct_fields__, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""

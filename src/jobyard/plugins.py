@@ -147,8 +147,8 @@ class Plugins:
             case _:
                 loads = ", ".join(sorted(offer.load for offer in found))
                 msg = (
-                    f"{scheme}:// is claimed by several installed backends ({loads}): uninstall one, "
-                    f"or name its plugin in {DISABLED} ({self._owners(scheme)})"
+                    f"{scheme}:// is claimed by several installed backends ({loads}): uninstall "
+                    f"one, or name its plugin in {DISABLED} ({self._owners(scheme)})"
                 )
                 raise AmbiguousScheme(msg)
 

@@ -14,8 +14,8 @@ T = TypeVar("T")
 class JobQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which jobs to list, in insertion order (or against it); `None` filters nothing.
 
-    `after` is the `next` of the page before, given back unread with the same filters. `created_from`
-    is inclusive, `created_until` exclusive.
+    `after` is the `next` of the page before, given back unread with the same filters.
+    `created_from` is inclusive, `created_until` exclusive.
     """
 
     queue: str | None = None

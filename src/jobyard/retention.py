@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from jobyard.durations import Duration, to_ms
+from jobyard.edits import Retention
 from jobyard.errors import InvalidOption
 from jobyard.job import Retain
 
-__all__ = ["Keep", "as_retain"]
+__all__ = ["Keep", "RetentionPolicy", "as_retain"]
 
 
 class Keep(msgspec.Struct, frozen=True):
@@ -49,3 +50,29 @@ def as_retain(rule: object, option: str) -> Retain | None:
                 f"a number of newest records to keep, or a Keep, not {rule!r}"
             )
             raise InvalidOption(msg)
+
+
+class RetentionPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a service keeps finished jobs that have no rule of their own.
+
+    `completed` and `failed` are ages in seconds; `count` bounds the finished jobs of each queue.
+    """
+
+    completed: Duration = 24 * 3600
+    failed: Duration = 7 * 24 * 3600
+    count: int = 100_000
+
+    def __post_init__(self) -> None:
+        """Refuse an impossible policy where it is written."""
+        self.as_sweep()
+
+    def as_sweep(self) -> Retention:
+        """Turn the policy into the sweep that keeps it."""
+        if isinstance(self.count, bool) or self.count < 0:
+            msg = f"the count of a retention policy is 0 or more, not {self.count!r}"
+            raise InvalidOption(msg)
+        return Retention(
+            completed_ms=to_ms(self.completed, "the retention of completed jobs"),
+            others_ms=to_ms(self.failed, "the retention of failed jobs"),
+            count=self.count,
+        )

@@ -89,7 +89,7 @@ class Run:
         data = codec.encode(value, limit=PROGRESS_LIMIT, what="the progress")
         await self._report(Progress(self.lease, data))
 
-    async def log(self, line: str) -> None:
+    async def log(self, line: object) -> None:
         """Add a line to the job's log; raise `LeaseLost` if the job is not this run's any more."""
         if not isinstance(line, str):
             msg = f"a log line is a string, not {type(line).__name__}"

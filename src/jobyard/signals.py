@@ -9,7 +9,7 @@ from jobyard.durations import Duration, instant_ms, to_ms
 __all__ = ["Discard", "Retry", "Signal", "Snooze", "Unrecoverable"]
 
 
-class Signal(Exception):  # noqa: N818 - a signal is not an error
+class Signal(Exception):
     """The root of what a handler raises to steer its job; not an error of jobyard's."""
 
 

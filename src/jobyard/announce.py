@@ -1,0 +1,230 @@
+"""Events for an app: listeners by name, fed from the store's log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from jobyard import codec
+from jobyard.backend import Capability
+from jobyard.durations import from_ms
+from jobyard.errors import BackendError, InvalidOption
+from jobyard.events import EventKind, Notice, StoredEvent
+from jobyard.failure import unpack_error
+
+if TYPE_CHECKING:
+    from jobyard.backend import Backend
+
+__all__ = ["Announcer", "Event", "Listener"]
+
+log = logging.getLogger("jobyard.events")
+
+EVERY: Final = "*"
+FINISHED: Final = "finished"
+"""Told after the event that ends a job: `completed`, `failed` or `cancelled`."""
+
+NAMES: Final = frozenset({*EventKind, FINISHED, EVERY})
+ENDS: Final = frozenset({EventKind.COMPLETED, EventKind.FAILED, EventKind.CANCELLED})
+SUBSCRIPTION_MS: Final = 30_000
+RENEW_SECONDS: Final = 10.0
+POLL_PUSHED_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 0.1
+PAUSE_AFTER_ERROR_SECONDS: Final = 1.0
+PAGE: Final = 1_000
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened, in this process or another.
+
+    `data` is the result (`completed`), the failure as a `JobError` (`failed`, `attempt_failed`,
+    `stalled`) or the progress. `duration` is the run's, in seconds.
+    """
+
+    name: str
+    at: datetime
+    queue: str = ""
+    job_id: str | None = None
+    job_name: str | None = None
+    worker_id: str | None = None
+    attempt: int | None = None
+    duration: float | None = None
+    data: Any = None
+
+
+Listener = Callable[[Event], Awaitable[None] | None]
+
+
+class Announcer:
+    """Calls the listeners of one service.
+
+    It subscribes when the first listener comes; each event reaches each of its listeners once, in
+    order. A listener that raises is logged and hinders nobody.
+    """
+
+    def __init__(self) -> None:
+        self._backend: Backend | None = None
+        self._listeners: dict[str, list[Listener]] = {}
+        self._id = uuid.uuid4().hex
+        self._ready: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._closing = False
+
+    def on(self, name: str, listener: Listener) -> None:
+        """Call `listener` for each event of a name, or of any for `"*"`."""
+        if name not in NAMES:
+            msg = f"there is no event {name!r}; there are {', '.join(sorted(NAMES))}"
+            raise InvalidOption(msg)
+        self._listeners.setdefault(name, []).append(listener)
+        self._start()
+
+    def off(self, name: str, listener: Listener) -> None:
+        """Call it no more; one that was not there is no error."""
+        with contextlib.suppress(KeyError, ValueError):
+            self._listeners[name].remove(listener)
+
+    def attach(self, backend: Backend) -> None:
+        """Begin to listen to an opened backend, once there are listeners."""
+        self._backend = backend
+        self._closing = False
+        self._start()
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether a listener is there that the store does not log for yet."""
+        return self._ready is not None and not self._ready.done()
+
+    async def ready(self) -> None:
+        """Return when events from now on will reach the listeners."""
+        if self._ready is not None:
+            await asyncio.shield(self._ready)
+
+    async def close(self) -> None:
+        """Deliver what is in the log, end the subscription."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        self._closing = True
+        self._wake.set()
+        await task
+        self._backend = self._ready = None
+
+    def _start(self) -> None:
+        if self._task is None and self._backend is not None and self._listeners:
+            loop = asyncio.get_running_loop()
+            self._ready = loop.create_future()
+            self._task = loop.create_task(self._follow(self._backend, self._ready))
+
+    async def _follow(self, backend: Backend, ready: asyncio.Future[None]) -> None:
+        cursor = await self._subscribe(backend, ready)
+        if cursor is None:
+            return
+        loop = asyncio.get_running_loop()
+        renewed = loop.time()
+        poll = POLL_PUSHED_SECONDS if Capability.PUSH in backend.capabilities else POLL_SECONDS
+        async with backend.listen(self._notice, events=True):
+            while not self._closing:
+                self._wake.clear()
+                try:
+                    cursor = await self._deliver(backend, cursor)
+                    if loop.time() - renewed > RENEW_SECONDS:
+                        await backend.subscribe(self._id, ttl_ms=SUBSCRIPTION_MS)
+                        renewed = loop.time()
+                except BackendError:
+                    log.warning("reading events failed; trying again", exc_info=True)
+                    await self._sleep(PAUSE_AFTER_ERROR_SECONDS)
+                else:
+                    await self._sleep(poll)
+        await self._finish(backend, cursor)
+
+    async def _subscribe(self, backend: Backend, ready: asyncio.Future[None]) -> str | None:
+        try:
+            cursor = await backend.subscribe(self._id, ttl_ms=SUBSCRIPTION_MS)
+        except BackendError as error:
+            ready.set_exception(error)
+            self._task = None
+            return None
+        ready.set_result(None)
+        return cursor
+
+    async def _finish(self, backend: Backend, cursor: str) -> None:
+        try:
+            await self._deliver(backend, cursor)
+            await backend.subscribe(self._id, ttl_ms=0)
+        except BackendError:
+            log.warning("the last events could not be read", exc_info=True)
+
+    async def _sleep(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+
+    def _notice(self, notice: Notice) -> None:
+        del notice
+        self._wake.set()
+
+    async def _deliver(self, backend: Backend, cursor: str) -> str:
+        while True:
+            page = await backend.events(after=cursor, limit=PAGE)
+            if page.gap:
+                log.warning("events were lost: this listener fell behind the store's log")
+            for event in page.events:
+                await self._tell(event)
+            cursor = page.cursor
+            if len(page.events) < PAGE:
+                return cursor
+
+    async def _tell(self, stored: StoredEvent) -> None:
+        names = [stored.kind.value]
+        if stored.kind in ENDS:
+            names.append(FINISHED)
+        for name in names:
+            listeners = [*self._listeners.get(name, ()), *self._listeners.get(EVERY, ())]
+            if not listeners:
+                continue
+            event = read_event(stored, name)
+            for listener in listeners:
+                await self._call(listener, event)
+
+    async def _call(self, listener: Listener, event: Event) -> None:
+        try:
+            answer = listener(event)
+            if inspect.isawaitable(answer):
+                await answer
+        except Exception:
+            log.exception("a listener of %r failed", event.name, extra={"job_id": event.job_id})
+
+
+def read_event(stored: StoredEvent, name: str) -> Event:
+    """Shape an event of the store's log for an app."""
+    at = from_ms(stored.at)
+    assert at is not None
+    return Event(
+        name=name,
+        at=at,
+        queue=stored.queue,
+        job_id=stored.job_id,
+        job_name=stored.name,
+        worker_id=stored.worker,
+        attempt=stored.attempt,
+        duration=None if stored.ran_ms is None else stored.ran_ms / 1000,
+        data=_data(stored),
+    )
+
+
+def _data(stored: StoredEvent) -> Any:
+    if stored.data is None:
+        return None
+    match stored.kind:
+        case EventKind.FAILED | EventKind.ATTEMPT_FAILED | EventKind.STALLED:
+            return unpack_error(stored.data)
+        case _:
+            return codec.decode(stored.data, what="the data of an event")

@@ -1,0 +1,135 @@
+"""A queue as an app sees it: the service's methods without the queue argument."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
+
+from jobyard.durations import Duration
+from jobyard.handle import Job
+from jobyard.handlers import HandlerKind
+from jobyard.options import OptionArgs
+from jobyard.stats import QueueMetrics, QueueStats
+
+if TYPE_CHECKING:
+    from jobyard.service.fetching import ClaimedJob
+    from jobyard.service.operating import States
+    from jobyard.service.producing import NewJob
+    from jobyard.service.service import QueueService
+
+__all__ = ["Queue"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Queue:
+    """A queue of a service. Each method is the service's of the same meaning."""
+
+    def __init__(self, service: QueueService, name: str) -> None:
+        """Apps get one from `QueueService.queue`."""
+        self.service = service
+        self.name = name
+
+    async def add(
+        self, name: str | None, data: object = None, **options: Unpack[OptionArgs]
+    ) -> Job:
+        """Add a job: `QueueService.add_job`."""
+        return await self.service.add_job(self.name, name, data, **options)
+
+    async def add_many(self, jobs: Iterable[NewJob], **options: Unpack[OptionArgs]) -> list[Job]:
+        """Add many jobs, all or none: `QueueService.add_jobs`."""
+        return await self.service.add_jobs(self.name, jobs, **options)
+
+    def handler(
+        self,
+        name: str | None = None,
+        *,
+        concurrency: int | None = None,
+        kind: HandlerKind | Literal["async", "thread", "process"] | None = None,
+        replace: bool = False,
+    ) -> Callable[[Function], Function]:
+        """Register the decorated function: `QueueService.handler`."""
+        return self.service.handler(
+            self.name, name, concurrency=concurrency, kind=kind, replace=replace
+        )
+
+    async def list_jobs(
+        self,
+        *,
+        state: States | None = None,
+        name: str | Iterable[str] | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        newest_first: bool = False,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[Job]:
+        """List jobs: `QueueService.list_jobs`."""
+        return await self.service.list_jobs(
+            self.name,
+            state=state,
+            name=name,
+            created_after=created_after,
+            created_before=created_before,
+            newest_first=newest_first,
+            limit=limit,
+            offset=offset,
+        )
+
+    def iter_jobs(
+        self, *, state: States | None = None, name: str | Iterable[str] | None = None
+    ) -> AsyncIterator[Job]:
+        """Walk over jobs: `QueueService.iter_jobs`."""
+        return self.service.iter_jobs(self.name, state=state, name=name)
+
+    async def stats(self) -> QueueStats:
+        """Count the jobs by state: `QueueService.get_stats`."""
+        return await self.service.get_stats(self.name)
+
+    async def metrics(self, *, window: Duration = 300) -> QueueMetrics:
+        """Tell what happened: `QueueService.get_metrics`."""
+        return await self.service.get_metrics(self.name, window=window)
+
+    async def pause(self) -> None:
+        """Let no worker start a job: `QueueService.pause_queue`."""
+        await self.service.pause_queue(self.name)
+
+    async def resume(self) -> None:
+        """End a pause: `QueueService.resume_queue`."""
+        await self.service.resume_queue(self.name)
+
+    async def retry(self, *, state: States = "failed", reset_attempts: bool = False) -> int:
+        """Let failed jobs run again: `QueueService.retry_jobs`."""
+        return await self.service.retry_jobs(self.name, state=state, reset_attempts=reset_attempts)
+
+    async def clean(self, states: States = ("completed", "failed"), *, older_than: Duration) -> int:
+        """Delete old finished jobs: `QueueService.clean_jobs`."""
+        return await self.service.clean_jobs(states, older_than=older_than, queue=self.name)
+
+    async def drain(self, *, delayed: bool = False) -> int:
+        """Delete the waiting jobs: `QueueService.drain_queue`."""
+        return await self.service.drain_queue(self.name, delayed=delayed)
+
+    async def obliterate(self, *, force: bool = False) -> int:
+        """Delete the queue: `QueueService.obliterate_queue`."""
+        return await self.service.obliterate_queue(self.name, force=force)
+
+    async def peek(self, *, limit: int = 1, now: datetime | None = None) -> list[Job]:
+        """Show what `claim` would give: `QueueService.peek`."""
+        return await self.service.peek(self.name, limit=limit, now=now)
+
+    async def claim(
+        self,
+        *,
+        limit: int = 1,
+        names: Sequence[str | None] | None = None,
+        lease: Duration = 60,
+        now: datetime | None = None,
+    ) -> list[ClaimedJob]:
+        """Take due jobs by hand: `QueueService.claim`."""
+        return await self.service.claim(self.name, limit=limit, names=names, lease=lease, now=now)
+
+    def __repr__(self) -> str:
+        """Show the name."""
+        return f"<Queue {self.name!r}>"

@@ -1,0 +1,175 @@
+"""What an app does with one job: look at it, wait for it, edit it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, assert_never
+
+from jobyard import codec
+from jobyard.durations import Duration, instant_ms, to_ms
+from jobyard.edits import (
+    Cancel,
+    Change,
+    Changed,
+    ChangeOutcome,
+    Move,
+    Remove,
+    Reschedule,
+    Revive,
+    RunNow,
+    SetPayload,
+    SetPriority,
+    SetProgress,
+)
+from jobyard.errors import InvalidOption, InvalidTransition, JobActive, JobFailed, JobNotFound
+from jobyard.failure import JobError, pack_error, unpack_error
+from jobyard.handle import Job
+from jobyard.job import JobRecord, JobState
+from jobyard.options import priority_of
+from jobyard.service.lifetime import Lifetime
+
+__all__ = ["Acting"]
+
+PAYLOAD_LIMIT: Final = 256 * 1024
+RESULT_LIMIT: Final = 64 * 1024
+PROGRESS_LIMIT: Final = 64 * 1024
+
+
+class Acting(Lifetime):
+    """The part of a service that looks at jobs and edits them, one at a time."""
+
+    async def get_job(self, job_id: str) -> Job:
+        """Get a job by its id; raises `JobNotFound`."""
+        (job,) = await self.get_jobs([job_id])
+        if job is None:
+            raise JobNotFound(_missing(job_id))
+        return job
+
+    async def get_jobs(self, job_ids: Sequence[str]) -> list[Job | None]:
+        """Get jobs by id, in the order asked, `None` for one that there is not."""
+        await self._usable()
+        records = await self.backend.get(job_ids)
+        return [None if record is None else self._job(record) for record in records]
+
+    async def wait_for(self, job_id: str, *, timeout: Duration | None = None) -> Any:
+        """Wait for a job's end and return its result.
+
+        Raises `JobFailed` if it ends otherwise, `TimeoutError` after `timeout` seconds,
+        `JobNotFound` when there is no record of it (any more).
+        """
+        await self._usable()
+        seconds = None if timeout is None else to_ms(timeout, "timeout") / 1000
+        async with asyncio.timeout(seconds):
+            record = await self._waiters.wait(job_id)
+        if record is None:
+            raise JobNotFound(_missing(job_id))
+        if record.state is JobState.COMPLETED:
+            return self._job(record).result
+        error = unpack_error(record.error)
+        why = f" ({record.reason})" if record.reason else ""
+        msg = f"job {job_id} ended {record.state}{why}" + (f": {error}" if error else "")
+        raise JobFailed(msg)
+
+    async def job_logs(self, job_id: str, *, after: int = 0, limit: int = 1_000) -> list[str]:
+        """Read the lines of a job's log, oldest first, skipping `after` of them."""
+        await self._usable()
+        return list((await self.backend.logs(job_id, after=after, limit=limit)).items)
+
+    async def promote_job(self, job_id: str) -> None:
+        """Run a delayed job now; raises `InvalidTransition` for one that is not delayed."""
+        await self._edit(job_id, RunNow(), "promote")
+
+    async def reschedule_job(
+        self, job_id: str, delay: Duration | None = None, *, run_at: datetime | None = None
+    ) -> None:
+        """Move a waiting or delayed job to `delay` seconds from now, or to an aware instant."""
+        if (delay is None) == (run_at is None):
+            msg = "reschedule takes a delay or run_at"
+            raise InvalidOption(msg)
+        change = (
+            Reschedule(delay_ms=to_ms(delay, "delay"))
+            if run_at is None
+            else Reschedule(run_at=instant_ms(run_at, "run_at"))
+        )
+        await self._edit(job_id, change, "reschedule")
+
+    async def change_priority(self, job_id: str, priority: int | str) -> None:
+        """Move a job that has not started in the order."""
+        await self._edit(job_id, SetPriority(priority_of(priority)), "change the priority of")
+
+    async def update_job_data(self, job_id: str, data: object) -> None:
+        """Replace the payload that the next run of a job sees."""
+        payload = codec.encode(data, limit=PAYLOAD_LIMIT)
+        await self._edit(job_id, SetPayload(payload), "update the data of")
+
+    async def update_job_progress(self, job_id: str, progress: object) -> None:
+        """Write an active job's progress from outside its run."""
+        value = codec.encode(progress, limit=PROGRESS_LIMIT, what="the progress")
+        await self._edit(job_id, SetProgress(value), "update the progress of")
+
+    async def retry_job(self, job_id: str, *, reset_attempts: bool = False) -> None:
+        """Let a failed, cancelled, stalled or dead job run again.
+
+        It may fail once more than it has, or, with `reset_attempts`, as often as a new one.
+        """
+        await self._edit(job_id, Revive(reset=reset_attempts), "retry")
+
+    async def cancel_job(self, job_id: str, *, running: bool = False) -> bool:
+        """Cancel a job that has not started; tell whether it was, or will be, cancelled.
+
+        With `running` a started one is asked to stop: its handler is cancelled at the next renewal
+        of its lease. A finished job answers false. Raises `JobNotFound`.
+        """
+        changed = await self._change(job_id, Cancel(running=running))
+        return changed.outcome in {ChangeOutcome.OK, ChangeOutcome.ASKED}
+
+    async def remove_job(self, job_id: str) -> None:
+        """Delete a job and all trace of it; raises `JobActive` while it runs."""
+        changed = await self._change(job_id, Remove())
+        if changed.outcome is ChangeOutcome.WRONG_STATE:
+            msg = f"job {job_id} is running: cancel it first, or wait for its end"
+            raise JobActive(msg)
+
+    async def requeue_job(self, job_id: str) -> None:
+        """Put an active or finished job back to waiting; a worker that has it loses its lease."""
+        await self._edit(job_id, Move(to=JobState.WAITING), "requeue")
+
+    async def complete_job(self, job_id: str, result: object = None) -> None:
+        """End an unfinished or stalled job as completed, without its worker."""
+        packed = codec.encode(result, limit=RESULT_LIMIT, what="the result")
+        await self._edit(job_id, Move(to=JobState.COMPLETED, result=packed), "complete")
+
+    async def fail_job(self, job_id: str, message: str = "failed by hand") -> None:
+        """End an unfinished or stalled job as failed, without its worker."""
+        error = pack_error(JobError(type="FailedByHand", message=message))
+        await self._edit(job_id, Move(to=JobState.FAILED, error=error), "fail")
+
+    async def stall_job(self, job_id: str) -> None:
+        """Stop an active job as stalled; its worker loses its lease."""
+        await self._edit(job_id, Move(to=JobState.STALLED), "stall")
+
+    async def _edit(self, job_id: str, change: Change, verb: str) -> None:
+        changed = await self._change(job_id, change)
+        if changed.outcome is ChangeOutcome.WRONG_STATE:
+            msg = f"cannot {verb} job {job_id}: it is {changed.state}"
+            raise InvalidTransition(msg)
+
+    async def _change(self, job_id: str, change: Change) -> Changed:
+        await self._usable()
+        (changed,) = await self.backend.change([job_id], change)
+        match changed.outcome:
+            case ChangeOutcome.NOT_FOUND:
+                raise JobNotFound(_missing(job_id))
+            case ChangeOutcome.OK | ChangeOutcome.ASKED | ChangeOutcome.WRONG_STATE:
+                return changed
+            case _:
+                assert_never(changed.outcome)
+
+    def _job(self, record: JobRecord) -> Job:
+        return Job(record, self, state=record.state)
+
+
+def _missing(job_id: str) -> str:
+    return f"there is no job {ascii(job_id)[:140]}: the id is wrong, or the job has been removed"

@@ -1,0 +1,207 @@
+"""Opening and closing a service, and what a store says of itself."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Final, Literal, Self
+
+from jobyard.announce import Announcer, Listener
+from jobyard.backend import Backend
+from jobyard.clock import Clock
+from jobyard.coalesce import Coalescer
+from jobyard.edits import Declare
+from jobyard.errors import BackendClosed, BackendError, ConfigError, StorageNotPrepared, WeakStorage
+from jobyard.health import Finding, Health, Severity
+from jobyard.plugins import check_contract, open_backend
+from jobyard.waiting import Waiters
+
+__all__ = ["URL_VARIABLE", "Lifetime", "Migrate"]
+
+URL_VARIABLE: Final = "JOBYARD_URL"
+
+Migrate = Literal["auto", "check", "off"]
+
+
+class Lifetime:
+    """The part of a service that connects; the other parts use what it holds."""
+
+    def __init__(
+        self,
+        store: str | Backend | None = None,
+        *,
+        namespace: str | None = None,
+        migrate: Migrate = "auto",
+        strict: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        if migrate not in {"auto", "check", "off"}:
+            msg = f'migrate is "auto", "check" or "off", not {migrate!r}'
+            raise ConfigError(msg)
+        self.backend = _backend(store, namespace, clock)
+        self._migrate = migrate
+        self._strict = strict
+        self._adds = Coalescer(self.backend)
+        self._waiters = Waiters(self.backend)
+        self._announcer = Announcer()
+        self._undeclared: set[str] = set()
+        self._is_open = False
+        self._is_connected = False
+
+    async def open(self) -> Self:
+        """Connect, and bring the store up to date as `migrate` says; again is no error.
+
+        Raises `BackendUnavailable`, `StorageTooNew`, with `migrate="check"` `StorageNotPrepared`,
+        with `strict` `WeakStorage`.
+        """
+        if self._is_open:
+            return self
+        await self.backend.open()
+        try:
+            await self._make_ready()
+        except BaseException:
+            await self.backend.close()
+            raise
+        self._is_open = self._is_connected = True
+        self._announcer.attach(self.backend)
+        await self._usable()
+        return self
+
+    async def _make_ready(self) -> None:
+        match self._migrate:
+            case "auto":
+                await self.backend.prepare()
+            case "check":
+                if not await self.backend.is_prepared():
+                    msg = (
+                        f"the store at {self.backend.url} is not prepared for this version: run "
+                        'migrate() once, or open with migrate="auto"'
+                    )
+                    raise StorageNotPrepared(msg)
+            case "off":
+                pass
+        if self._strict:
+            weak = [f for f in await self.backend.inspect() if f.severity is not Severity.OK]
+            if weak:
+                raise WeakStorage("; ".join(f"{f.subject}: {f.text}" for f in weak))
+
+    async def close(self) -> None:
+        """Let go of the store; again is no error. Events on their way are still delivered."""
+        if not self._is_open:
+            return
+        self._is_open = self._is_connected = False
+        await self._waiters.close()
+        await self._announcer.close()
+        await self.backend.close()
+
+    async def __aenter__(self) -> Self:
+        """Open."""
+        return await self.open()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        await self.close()
+
+    async def migrate(self) -> None:
+        """Create what the store needs, or bring it up to date; safe for many to do at once."""
+        if self._is_open:
+            await self.backend.prepare()
+            return
+        await self.backend.open()
+        try:
+            await self.backend.prepare()
+        finally:
+            await self.backend.close()
+
+    async def ping(self) -> bool:
+        """Make a round trip; tell whether the store answered."""
+        try:
+            await self.health()
+        except BackendError:
+            return False
+        return True
+
+    async def health(self) -> Health:
+        """Make a round trip and tell what answered; raises what the store raises."""
+        try:
+            health = await self.backend.ping()
+        except BackendError:
+            self._is_connected = False
+            raise
+        self._is_connected = True
+        return health
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the service is open and its latest `ping` was answered."""
+        return self._is_connected
+
+    def connection_info(self) -> dict[str, object]:
+        """Tell where this service is connected to; never a password."""
+        return {
+            "url": str(self.backend.url),
+            "scheme": self.backend.url.scheme,
+            "namespace": self.backend.namespace,
+            "backend": type(self.backend).__name__,
+            "connected": self._is_connected,
+        }
+
+    async def inspect(self) -> list[Finding]:
+        """Tell what the store really promises as it is set up now."""
+        return list(await self.backend.inspect())
+
+    def on(self, event: str, listener: Listener) -> Listener:
+        """Call `listener` for each event of that name, or for all with `"*"`.
+
+        The listener is a plain function or a coroutine function; it may be called for what happens
+        in any process. An event that happens after an awaited call of this service which follows
+        `on` is not missed.
+        """
+        self._announcer.on(event, listener)
+        return listener
+
+    def off(self, event: str, listener: Listener) -> None:
+        """Stop calling a listener."""
+        self._announcer.off(event, listener)
+
+    async def _usable(self) -> None:
+        """Wait until this service may be used: every call begins here."""
+        if not self._is_open:
+            msg = (
+                "the service is not open: use it within `async with service:`, or await "
+                "service.open() first"
+            )
+            raise BackendClosed(msg)
+        if self._undeclared:
+            names, self._undeclared = self._undeclared, set()
+            for name in sorted(names):
+                await self.backend.control(name, Declare())
+        if self._announcer.is_starting:
+            await self._announcer.ready()
+
+    def __repr__(self) -> str:
+        """Show the address, without its secrets."""
+        state = "open" if self._is_open else "closed"
+        return f"<{type(self).__name__} {self.backend.url} {self.backend.namespace!r} {state}>"
+
+
+def _backend(store: str | Backend | None, namespace: str | None, clock: Clock | None) -> Backend:
+    if isinstance(store, Backend):
+        if namespace is not None or clock is not None:
+            msg = "a backend brings its own namespace and clock: give them to it"
+            raise ConfigError(msg)
+        check_contract(type(store))
+        return store
+    url = store if store is not None else os.environ.get(URL_VARIABLE)
+    if not url:
+        msg = (
+            f"which store? Pass a URL, such as QueueService('sqlite:///jobs.db'), or set "
+            f"{URL_VARIABLE}"
+        )
+        raise ConfigError(msg)
+    return open_backend(url, namespace=namespace, clock=clock)

@@ -1,0 +1,116 @@
+"""Adding jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NoReturn, Unpack
+
+from jobyard import codec
+from jobyard.backend import MAX_UNIT
+from jobyard.errors import InvalidJob, InvalidOption, PayloadError
+from jobyard.handle import Job
+from jobyard.ids import check_name, new_job_id
+from jobyard.job import Added, JobSpec
+from jobyard.options import JobOptions, OptionArgs, read_options
+from jobyard.service.acting import Acting
+
+__all__ = ["PAYLOAD_LIMIT", "NewJob", "Producing"]
+
+PAYLOAD_LIMIT: Final = 256 * 1024
+
+NewJob = tuple[str | None, object] | tuple[str | None, object, Mapping[str, Any]]
+"""A job of a bulk: its name, its payload and, if it has some, its own options."""
+
+
+class Producing(Acting):
+    """The part of a service that adds jobs."""
+
+    _plan: dict[str, Any]
+    _defaults: JobOptions
+
+    async def add_job(
+        self,
+        queue: str,
+        name: str | None,
+        data: object = None,
+        **options: Unpack[OptionArgs],
+    ) -> Job:
+        """Add a job; when this returns, it is stored as durably as the store promises.
+
+        `name` chooses the handler; `None` leaves it to the queue's default handler. `data` is
+        anything that JSON gives back equal. The options are those of `JobOptions`. A `job_id` that
+        exists answers the job there is, with `is_duplicate` true.
+
+        Raises `InvalidName`, `InvalidOption`, `PayloadError` or `TypeError` before anything is
+        sent, `BackendError` when it is not known to be stored: repeat it with the same `job_id`.
+        """
+        spec = self._spec(queue, name, data, self._fields(options))
+        await self._usable()
+        (added,) = await self._adds.add((spec,))
+        return self._added(spec, added)
+
+    async def add_jobs(
+        self, queue: str, jobs: Iterable[NewJob], **options: Unpack[OptionArgs]
+    ) -> list[Job]:
+        """Add many jobs in order, all or none; up to 10,000 in one call.
+
+        Each is `(name, data)` or `(name, data, options)`; `options` hold for all, an own option of
+        a job wins. Raises as `add_job` does, naming the job by its place.
+        """
+        if options.get("job_id") is not None:
+            msg = "a job_id cannot be shared: give each job its own"
+            raise InvalidOption(msg)
+        shared = self._fields(options)
+        specs = tuple(
+            self._numbered(queue, at, job, shared, options) for at, job in enumerate(jobs)
+        )
+        if len(specs) > MAX_UNIT:
+            msg = f"add_jobs takes at most {MAX_UNIT:,} jobs a call, not {len(specs):,}: split them"
+            raise InvalidJob(msg)
+        await self._usable()
+        if not specs:
+            return []
+        (answers,) = await self.backend.add((specs,))
+        return [self._added(spec, added) for spec, added in zip(specs, answers, strict=True)]
+
+    def _numbered(
+        self,
+        queue: str,
+        at: int,
+        job: object,
+        shared: dict[str, Any],
+        options: Mapping[str, Any],
+    ) -> JobSpec:
+        try:
+            match job:
+                case (str() | None as name, data):
+                    return self._spec(queue, name, data, shared)
+                case (str() | None as name, data, Mapping() as own):
+                    return self._spec(queue, name, data, self._fields({**options, **own}))
+                case _:
+                    return _refuse_item()
+        except (InvalidJob, TypeError) as error:
+            kind = type(error) if isinstance(error, (InvalidJob, PayloadError)) else TypeError
+            msg = f"jobs[{at}]: {error}"
+            raise kind(msg) from None
+
+    def _fields(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        if not options:
+            return self._plan
+        return read_options(options).over(self._defaults).as_fields()
+
+    def _spec(self, queue: str, name: str | None, data: object, fields: dict[str, Any]) -> JobSpec:
+        check_name(queue, "queue name")
+        named = "" if name is None else check_name(name, "job name")
+        payload = codec.encode(data, limit=PAYLOAD_LIMIT)
+        if "id" in fields:
+            return JobSpec(queue=queue, name=named, payload=payload, **fields)
+        return JobSpec(id=new_job_id(), queue=queue, name=named, payload=payload, **fields)
+
+    def _added(self, spec: JobSpec, added: Added) -> Job:
+        return Job(spec, self, state=added.state, added=added)
+
+
+def _refuse_item() -> NoReturn:
+    msg = "a job is (name, data) or (name, data, options)"
+    raise InvalidJob(msg)

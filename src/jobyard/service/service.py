@@ -1,0 +1,206 @@
+"""`QueueService`: the whole of jobyard for an app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar
+
+from jobyard.backend import Backend
+from jobyard.clock import Clock
+from jobyard.durations import Duration
+from jobyard.handle import Job
+from jobyard.handlers import Handler, HandlerKind, Handlers
+from jobyard.ids import check_name
+from jobyard.job import JobState
+from jobyard.lease import Lease
+from jobyard.options import JobOptions
+from jobyard.queue import Queue
+from jobyard.retention import RetentionPolicy
+from jobyard.run import Run
+from jobyard.service.fetching import Fetching
+from jobyard.service.lifetime import Migrate
+from jobyard.service.operating import Operating
+from jobyard.service.producing import Producing
+from jobyard.worker import Worker, stop_on_signals
+
+__all__ = ["QueueService"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class QueueService(Producing, Operating, Fetching):
+    """Adds jobs, runs them, and looks after them, on the store that a URL names.
+
+    Delivery is at least once: a worker that dies, or is cut off for longer than its lease, leaves
+    its job to another, so a handler must bear being run again. `job.fence` is a number that grows
+    from run to run: pass it to external writes that a late run must not overwrite.
+
+    >>> import asyncio
+    >>> async def main() -> str:
+    ...     service = QueueService("memory://")
+    ...     @service.handler("emails", "send-welcome")
+    ...     async def send_welcome(job: Job) -> str:
+    ...         return f"sent to {job.data['to']}"
+    ...     async with service:
+    ...         job = await service.add_job("emails", "send-welcome", {"to": "ada"})
+    ...         await service.run_until_idle()
+    ...         return await job.wait()
+    >>> asyncio.run(main())
+    'sent to ada'
+    """
+
+    def __init__(
+        self,
+        store: str | Backend | None = None,
+        *,
+        defaults: JobOptions | None = None,
+        namespace: str | None = None,
+        migrate: Migrate = "auto",
+        strict: bool = False,
+        retention: RetentionPolicy | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Choose a store by URL, by `JOBYARD_URL` without one, or bring a backend of your own.
+
+        `defaults` are options for every job added, `namespace` keeps several yards in one store
+        apart, `migrate` says whether opening upgrades the store (`"auto"`), checks it (`"check"`)
+        or trusts it (`"off"`), `strict` refuses a store set up to promise less than it could,
+        `retention` bounds how long finished jobs stay.
+        """
+        super().__init__(store, namespace=namespace, migrate=migrate, strict=strict, clock=clock)
+        self.handlers = Handlers()
+        self.retention = retention or RetentionPolicy()
+        self._defaults = defaults or JobOptions()
+        self._plan = self._defaults.as_fields()
+        self._queues: dict[str, Queue] = {}
+        self._workers: list[Worker] = []
+
+    def queue(self, name: str) -> Queue:
+        """Get the handle of a queue, the same one each time; no I/O.
+
+        The queue is made known to the store by the service's next call.
+        """
+        handle = self._queues.get(name)
+        if handle is None:
+            handle = self._queues[name] = Queue(self, check_name(name, "queue name"))
+            self._undeclared.add(name)
+        return handle
+
+    def handler(
+        self,
+        queue: str,
+        name: str | None = None,
+        *,
+        concurrency: int | None = None,
+        kind: HandlerKind | Literal["async", "thread", "process"] | None = None,
+        replace: bool = False,
+    ) -> Callable[[Function], Function]:
+        """Register the decorated function for the jobs of a name, or for the unnamed ones.
+
+        A coroutine function runs in the event loop, a plain one in a thread, or, with
+        `kind="process"`, in a process of its own that is killed at the job's time limit.
+        `concurrency` bounds its runs at once in one worker.
+        """
+
+        def register(function: Function) -> Function:
+            self.register_worker(
+                queue, name, function, concurrency=concurrency, kind=kind, replace=replace
+            )
+            return function
+
+        return register
+
+    def register_worker(
+        self,
+        queue: str,
+        name: str | None,
+        process: Callable[..., Any],
+        *,
+        concurrency: int | None = None,
+        kind: HandlerKind | Literal["async", "thread", "process"] | None = None,
+        replace: bool = False,
+    ) -> Handler:
+        """Register a function for the jobs of a name, as the `handler` decorator does."""
+        return self.handlers.register(
+            queue, name, process, kind=kind, concurrency=concurrency, replace=replace
+        )
+
+    def worker(
+        self,
+        *,
+        queues: Sequence[str] | None = None,
+        concurrency: int = 10,
+        lease: Duration = 60,
+        poll_interval: Duration = 1.0,
+        shutdown_timeout: Duration = 30,
+        orphan_policy: Literal["leave", "fail"] = "leave",
+        name: str | None = None,
+    ) -> Worker:
+        """Make a worker for this service's handlers; `await worker.run()` runs it.
+
+        `queues` chooses some of those that have handlers. A job is held for `lease` seconds,
+        renewed at a third; a job of a killed worker runs again within lease + `poll_interval`.
+        `orphan_policy="fail"` fails jobs that no handler is registered for, instead of leaving them
+        to a worker that has one.
+        """
+        worker = Worker(
+            self,
+            queues=queues,
+            concurrency=concurrency,
+            lease=lease,
+            poll_interval=poll_interval,
+            shutdown_timeout=shutdown_timeout,
+            retention=self.retention.as_sweep(),
+            orphan_policy=orphan_policy,
+            name=name,
+        )
+        self._workers.append(worker)
+        return worker
+
+    async def run(
+        self,
+        *,
+        queues: Sequence[str] | None = None,
+        concurrency: int = 10,
+        lease: Duration = 60,
+        poll_interval: Duration = 1.0,
+        shutdown_timeout: Duration = 30,
+    ) -> None:
+        """Work until SIGTERM or SIGINT: the first lets runs end, a second gives them up.
+
+        Opens the service if it is not open, and then closes it too.
+        """
+        opened_here = not self._is_open
+        await self.open()
+        worker = self.worker(
+            queues=queues,
+            concurrency=concurrency,
+            lease=lease,
+            poll_interval=poll_interval,
+            shutdown_timeout=shutdown_timeout,
+        )
+        try:
+            with stop_on_signals(worker):
+                await worker.run()
+        finally:
+            if opened_here:
+                await self.close()
+
+    async def run_until_idle(self, *, concurrency: int = 10) -> int:
+        """Work until nothing is waiting, due or running; return how many runs there were.
+
+        For scripts and tests. Delayed jobs that are not due yet are left.
+        """
+        await self._usable()
+        return await self.worker(concurrency=concurrency).run_until_idle()
+
+    async def close(self) -> None:
+        """Stop this service's workers gracefully, then let go of the store; again is no error."""
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            await worker.stop()
+        await super().close()
+
+    def job_for(self, lease: Lease, run: Run) -> Job:
+        """Make the job that a handler is given."""
+        return Job(lease, self, state=JobState.ACTIVE, run=run)

@@ -1,0 +1,92 @@
+"""Waiting for the ends of jobs, all waiters sharing one look at the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from jobyard.errors import BackendError
+from jobyard.job import JobRecord
+
+if TYPE_CHECKING:
+    from jobyard.backend import Backend
+
+__all__ = ["Waiters"]
+
+FIRST_SECONDS: Final = 0.005
+LONGEST_SECONDS: Final = 0.25
+GROWTH: Final = 1.4
+MOST_IDS: Final = 500
+
+
+class Waiters:
+    """Who waits for which job; one task looks for all of them while there are any.
+
+    It looks often at first, then every quarter of a second: a job that has run for long is not
+    missed by as much.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        """Look in a backend."""
+        self._backend = backend
+        self._waiting: dict[str, list[asyncio.Future[JobRecord | None]]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._pause = FIRST_SECONDS
+
+    async def wait(self, job_id: str) -> JobRecord | None:
+        """Return the job's record when it has finished, `None` when there is none."""
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[JobRecord | None] = loop.create_future()
+        self._waiting.setdefault(job_id, []).append(ended)
+        self._pause = FIRST_SECONDS
+        if self._task is None:
+            self._task = loop.create_task(self._look())
+        try:
+            return await ended
+        finally:
+            self._forget(job_id, ended)
+
+    async def close(self) -> None:
+        """Look no more; whoever waits is cancelled."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        for waiters in self._waiting.values():
+            for ended in waiters:
+                ended.cancel()
+
+    def _forget(self, job_id: str, ended: asyncio.Future[JobRecord | None]) -> None:
+        waiters = self._waiting.get(job_id, [])
+        if ended in waiters:
+            waiters.remove(ended)
+        if not waiters:
+            self._waiting.pop(job_id, None)
+
+    async def _look(self) -> None:
+        while self._waiting:
+            ids = list(self._waiting)
+            for start in range(0, len(ids), MOST_IDS):
+                await self._look_at(ids[start : start + MOST_IDS])
+            await asyncio.sleep(self._pause)
+            self._pause = min(self._pause * GROWTH, LONGEST_SECONDS)
+        self._task = None
+
+    async def _look_at(self, ids: list[str]) -> None:
+        try:
+            records = await self._backend.get(ids)
+        except BackendError as error:
+            if error.transient:
+                return
+            for ended in self._take(ids):
+                ended.set_exception(error)
+            return
+        for job_id, record in zip(ids, records, strict=True):
+            if record is None or record.state.is_finished:
+                for ended in self._take([job_id]):
+                    ended.set_result(record)
+
+    def _take(self, ids: Iterable[str]) -> list[asyncio.Future[JobRecord | None]]:
+        waiters = [ended for job_id in ids for ended in self._waiting.pop(job_id, ())]
+        return [ended for ended in waiters if not ended.done()]
