@@ -61,8 +61,17 @@ class Harness(ABC):
         msg = f"{type(backend).__name__} declares CALLER_TX, but its harness has no transaction()"
         raise CannotRun(msg)
 
-    async def restart(self) -> None:
-        """Restart the store, if it is a server; nothing to do for a file."""
+    async def make_newer(self) -> bool:
+        """Mark the test's namespace as made by a newer version, and tell whether that is done."""
+        return False
+
+    async def cut(self) -> bool:
+        """Cut the handles off from the store until `heal`, and tell whether that is done."""
+        return False
+
+    async def heal(self) -> bool:
+        """Undo `cut`."""
+        return False
 
     def address(self) -> str:
         """Tell the URL that another process needs; raise `CannotRun` without one."""
@@ -80,11 +89,19 @@ class Harness(ABC):
 class UrlHarness(Harness):
     """Makes handles on the store that a URL names, through the installed plugins."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, unreachable: str | None = None) -> None:
+        """Take the store's address, and one where no store is, for LIFE-2."""
         super().__init__()
         self.url = url
+        self.nowhere = unreachable
 
     def make(self, *, clock: Clock | None = None, namespace: str | None = None) -> Backend:
         """Give a fresh, unopened handle."""
         assert self.url is not None
         return open_backend(self.url, namespace=namespace or self.namespace, clock=clock)
+
+    def unreachable(self) -> Backend | None:
+        """Give a handle on the place where no store is."""
+        if self.nowhere is None:
+            return None
+        return open_backend(self.nowhere, namespace=self.namespace)

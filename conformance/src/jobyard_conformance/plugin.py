@@ -19,6 +19,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--jobyard-url", metavar="URL", help="the store that jobyard_conformance.run is run on"
     )
     group.addoption(
+        "--jobyard-unreachable",
+        metavar="URL",
+        help="an address of the same kind where no store is, with a password if it can have one",
+    )
+    group.addoption(
         "--jobyard-clause",
         metavar="ID",
         action="append",

@@ -18,4 +18,4 @@ class TestUrl(ConformanceSuite):
         if url is None:
             msg = "give the store's address: --jobyard-url sqlite:///some/file.db"
             raise pytest.UsageError(msg)
-        return UrlHarness(url)
+        return UrlHarness(url, unreachable=request.config.getoption("jobyard_unreachable"))

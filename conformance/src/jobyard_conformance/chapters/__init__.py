@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from jobyard_conformance.chapter import Chapter
 from jobyard_conformance.chapters.adding import Adding
+from jobyard_conformance.chapters.claiming import Claiming
+from jobyard_conformance.chapters.extending import Extending
+from jobyard_conformance.chapters.ordering import Ordering
+from jobyard_conformance.chapters.outcomes import Outcomes
+from jobyard_conformance.chapters.reaping import Reaping
+from jobyard_conformance.chapters.reporting import Reporting
+from jobyard_conformance.chapters.settling import Settling
 
 __all__ = ["CHAPTERS"]
 
-CHAPTERS: tuple[type[Chapter], ...] = (Adding,)
+CHAPTERS: tuple[type[Chapter], ...] = (
+    Adding,
+    Claiming,
+    Ordering,
+    Settling,
+    Outcomes,
+    Extending,
+    Reporting,
+    Reaping,
+)
