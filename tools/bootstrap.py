@@ -277,10 +277,13 @@ def create(venv: str, python: Python) -> None:
         mark.write("made by tools/bootstrap.py\n")
     say(f"creating {venv} with {python!r}")
     if "ensurepip" in python.modules:
-        run([python.path, "-m", "venv", venv])
-    else:
-        say("this Python has no ensurepip (python3-venv is not installed): using the system's pip")
-        run([python.path, "-m", "venv", "--without-pip", venv])
+        try:
+            run([python.path, "-m", "venv", venv])
+            return
+        except subprocess.CalledProcessError:
+            say("the ensurepip of this Python does not work")
+    say("without ensurepip (Debian has it in python3-venv): using the system's pip")
+    run([python.path, "-m", "venv", "--without-pip", venv])
 
 
 def pip_version(command: Sequence[str]) -> tuple[int, ...]:
