@@ -1,0 +1,99 @@
+"""Adding jobs, and the schedules that do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from jobyard.errors import Unsupported
+from jobyard.events import EventKind
+from jobyard.job import Added, AddOutcome, JobSpec, Unit
+from jobyard.memory.card import open_card
+from jobyard.memory.moves import enter
+from jobyard.memory.step import Step
+from jobyard.query import Page
+from jobyard.schedule import ScheduleRecord
+
+__all__ = ["add", "drop_schedules", "fire", "list_schedules", "put_schedules"]
+
+
+def add(step: Step, units: Sequence[Unit]) -> tuple[tuple[Added, ...], ...]:
+    """Store units of jobs; the answers are in the order asked."""
+    for unit in units:
+        refuse_unsupported(unit)
+    return tuple(tuple(_add_one(step, spec) for spec in unit) for unit in units)
+
+
+def refuse_unsupported(specs: Iterable[JobSpec]) -> None:
+    """Raise `Unsupported` for what this backend does not honour (ADD-8)."""
+    for spec in specs:
+        asked = {
+            "group": spec.group,
+            "dedup": spec.dedup,
+            "depends_on": spec.depends_on,
+            "rate": spec.rate,
+        }
+        refused = [field for field, value in asked.items() if value]
+        if refused:
+            raise Unsupported(f"the memory backend does not honour {', '.join(refused)}")
+
+
+def _add_one(step: Step, spec: JobSpec) -> Added:
+    yard = step.yard
+    found = yard.cards.get(spec.id)
+    if found is not None:
+        return Added(spec.id, AddOutcome.EXISTS, found.state)
+    yard.latest_no += 1
+    asked = spec.run_at if spec.run_at is not None else step.now + spec.delay_ms
+    card = open_card(spec, no=yard.latest_no, now=step.now, due_at=max(asked, step.now))
+    yard.cards[card.id] = card
+    yard.queue(card.queue).tally.minute(step.now).added += 1
+    enter(step, card, due_at=card.due_at)
+    yard.watch(card)
+    step.tell_job(EventKind.ADDED, card)
+    return Added(card.id, AddOutcome.CREATED, card.state)
+
+
+def put_schedules(step: Step, schedules: Sequence[ScheduleRecord]) -> None:
+    """Store schedules, each replacing the one of its key."""
+    for schedule in schedules:
+        step.yard.schedules[schedule.key] = schedule
+
+
+def drop_schedules(step: Step, keys: Sequence[str]) -> int:
+    """Forget schedules; tell how many there were."""
+    return sum(step.yard.schedules.pop(key, None) is not None for key in keys)
+
+
+def list_schedules(step: Step, *, due: bool, after: str | None, limit: int) -> Page[ScheduleRecord]:
+    """List schedules by key; a page's `next` is its last key."""
+    found = [
+        schedule
+        for key, schedule in sorted(step.yard.schedules.items())
+        if (after is None or key > after) and (not due or _is_due(schedule, step.now))
+    ]
+    items = tuple(found[: max(limit, 0)])
+    return Page(items=items, next=items[-1].key if items and len(found) > len(items) else None)
+
+
+def _is_due(schedule: ScheduleRecord, now: int) -> bool:
+    return not schedule.paused and schedule.next_at is not None and schedule.next_at <= now
+
+
+def fire(
+    step: Step, key: str, *, expected: int, next_at: int | None, jobs: Unit
+) -> tuple[Added, ...] | None:
+    """Add the jobs of one tick and move the schedule on, if nobody else has."""
+    refuse_unsupported(jobs)
+    schedule = step.yard.schedules.get(key)
+    if schedule is None or schedule.paused or schedule.next_at != expected:
+        return None
+    step.yard.schedules[key] = msgspec.structs.replace(
+        schedule, next_at=next_at, last_at=expected, fired=schedule.fired + 1
+    )
+    added = tuple(_add_one(step, spec) for spec in jobs)
+    for answer in added:
+        if answer.outcome is AddOutcome.CREATED:
+            step.tell_job(EventKind.SCHEDULED, step.yard.cards[answer.job_id])
+    return added
