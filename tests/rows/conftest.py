@@ -1,0 +1,101 @@
+"""The stores that every row of the acceptance table is run on, by URL alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from jobyard import QueueService
+from jobyard.announce import Event
+
+STORES: dict[str, Callable[[Path], str]] = {
+    "memory": lambda folder: f"memory://{folder.name}",
+    "sqlite": lambda folder: f"sqlite:///{folder}/jobs.db",
+}
+
+SHARED = ("sqlite",)
+"""The stores that several processes may open: rows about processes need one of them."""
+
+DEADLINE = 20.0
+"""Seconds after which waiting for something that should happen at once is a failure."""
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(params=STORES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return STORES[request.param](tmp_path)
+
+
+@pytest.fixture(params=SHARED)
+def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return STORES[request.param](tmp_path)
+
+
+MakeService = Callable[..., Awaitable[QueueService]]
+
+
+@pytest.fixture
+async def make(url: str) -> AsyncIterator[MakeService]:
+    """Open as many services on the store as a test needs."""
+    async with AsyncExitStack() as stack:
+
+        async def open_one(**options: object) -> QueueService:
+            service = QueueService(url, **options)  # type: ignore[arg-type]
+            return await stack.enter_async_context(service)
+
+        yield open_one
+
+
+@pytest.fixture
+async def service(make: MakeService) -> QueueService:
+    return await make()
+
+
+class Recorder:
+    """Keeps the events it is told, and waits for those that should come."""
+
+    def __init__(self, service: QueueService, name: str = "*") -> None:
+        self.events: list[Event] = []
+        self._more = asyncio.Event()
+        service.on(name, self._take)
+
+    def _take(self, event: Event) -> None:
+        self.events.append(event)
+        self._more.set()
+
+    def names(self, job_id: str | None = None) -> list[str]:
+        return [e.name for e in self.events if job_id is None or e.job_id == job_id]
+
+    async def until(self, name: str, count: int = 1) -> list[Event]:
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                found = [event for event in self.events if event.name == name]
+                if len(found) >= count:
+                    return found
+                self._more.clear()
+                await self._more.wait()
+
+
+@pytest.fixture
+def record() -> Callable[..., Recorder]:
+    return Recorder
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]:
+    """Wait for something that other tasks or processes bring about."""
+
+    async def wait(condition: Callable[[], Awaitable[bool]]) -> None:
+        async with asyncio.timeout(DEADLINE):
+            while not await condition():
+                await asyncio.sleep(0.01)
+
+    return wait

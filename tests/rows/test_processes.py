@@ -1,0 +1,163 @@
+"""K-010, K-053 to K-058, K-153: several processes on one store, and their deaths."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from jobyard import JobFailed, JobState, QueueService, Reason
+
+CHILD = Path(__file__).with_name("child.py")
+PATIENCE = 60.0
+
+
+class Child:
+    """Another process, and what it has said."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.said: list[dict] = []
+        self._more = asyncio.Event()
+        self._reader = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        assert self.process.stdout is not None
+        # The last line of a killed process may be torn.
+        async for line in self.process.stdout:
+            with contextlib.suppress(ValueError):
+                self.said.append(json.loads(line))
+                self._more.set()
+
+    async def until(self, condition: Callable[[list[dict]], bool]) -> list[dict]:
+        async with asyncio.timeout(PATIENCE):
+            while not condition(self.said):
+                self._more.clear()
+                await self._more.wait()
+        return self.said
+
+    async def end(self, signal_number: int) -> int:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal_number)
+        async with asyncio.timeout(PATIENCE):
+            code = await self.process.wait()
+            await self._reader
+        return code
+
+
+@pytest.fixture
+async def spawn() -> AsyncIterator[Callable]:
+    children: list[Child] = []
+
+    async def start(role: str, url: str, argument: object) -> Child:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(CHILD), role, url, str(argument), stdout=asyncio.subprocess.PIPE
+        )
+        child = Child(process)
+        children.append(child)
+        await child.until(lambda said: any("ready" in fact for fact in said))
+        return child
+
+    yield start
+    for child in children:
+        if child.process.returncode is None:
+            await child.end(signal.SIGKILL)
+
+
+async def all_done(service: QueueService, count: int) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while (await service.get_stats("q")).completed < count:
+            await asyncio.sleep(0.05)
+
+
+async def test_k058_every_job_runs_exactly_once(shared_url: str, spawn) -> None:
+    count = 20_000
+    async with QueueService(shared_url) as service:
+        for start in range(0, count, 5_000):
+            await service.add_jobs("q", [("quick", n) for n in range(start, start + 5_000)])
+        workers = await asyncio.gather(*(spawn("work", shared_url, 50) for _ in range(4)))
+        await all_done(service, count)
+        codes = [await worker.end(signal.SIGTERM) for worker in workers]
+        ran = Counter(fact["ran"] for w in workers for fact in w.said if "ran" in fact)
+        assert codes == [0] * 4
+        assert ran == Counter(range(count))
+        stats = await service.get_stats("q")
+        assert (stats.completed, stats.active, stats.total) == (count, 0, count)
+
+
+async def test_k054_the_jobs_of_a_killed_worker_run_again(shared_url, spawn, record) -> None:
+    async with QueueService(shared_url) as service:
+        seen = record(service, "stalled")
+        jobs = await service.add_jobs("q", [("hold", n) for n in range(5)])
+        first = await spawn("work", shared_url, 10)
+        await first.until(lambda said: sum("ran" in fact for fact in said) == 5)
+        await first.end(signal.SIGKILL)
+        second = await spawn("work", shared_url, 10)
+        results = await asyncio.gather(*(job.wait(timeout=PATIENCE) for job in jobs))
+        assert set(results) == {second.process.pid}
+        assert len(await seen.until("stalled", 5)) == 5
+        for job in jobs:
+            ended = await job.refresh()
+            assert (ended.crashes, ended.failures) == (1, 0)
+
+
+async def test_k055_a_job_that_kills_its_workers_ends(shared_url: str, spawn) -> None:
+    async with QueueService(shared_url) as service:
+        job = await service.add_job("q", "poison", 0, max_crashes=2)
+        bystander = await service.add_job("q", "quick", 1, delay=0.5)
+        for crashes in range(2):
+            worker = await spawn("work", shared_url, 1)
+            said = await worker.until(lambda said: any(f.get("ran") == 0 for f in said))
+            assert next(f for f in said if f.get("ran") == 0)["crashes"] == crashes
+            assert await worker.end(signal.SIGTERM) == -signal.SIGKILL
+        await spawn("work", shared_url, 1)
+        with pytest.raises(JobFailed, match="crash_loop"):
+            await job.wait(timeout=PATIENCE)
+        ended = await job.refresh()
+        assert (ended.state, ended.reason) == (JobState.FAILED, Reason.CRASH_LOOP)
+        assert (ended.crashes, ended.failures) == (2, 0)
+        assert await bystander.wait(timeout=PATIENCE) is not None
+
+
+async def test_k057_a_frozen_worker_cannot_settle_what_another_finished(shared_url, spawn) -> None:
+    async with QueueService(shared_url) as service:
+        job = await service.add_job("q", "hold", 0)
+        frozen = await spawn("work", shared_url, 1)
+        await frozen.until(lambda said: any("ran" in fact for fact in said))
+        frozen.process.send_signal(signal.SIGSTOP)
+        other = await spawn("work", shared_url, 1)
+        assert await job.wait(timeout=PATIENCE) == other.process.pid
+        fence = (await job.refresh()).fence
+        frozen.process.send_signal(signal.SIGCONT)
+        assert await frozen.end(signal.SIGTERM) == 0
+        ended = await job.refresh()
+        assert (ended.result, ended.fence) == (other.process.pid, fence)
+
+
+async def test_no_acknowledged_add_is_lost_to_a_kill(shared_url: str, spawn) -> None:
+    producers = [await spawn("produce", shared_url, 0) for _ in range(2)]
+    for producer in producers:
+        await producer.until(lambda said: len(said) > 200)
+        await producer.end(signal.SIGKILL)
+    acknowledged = [f["added"] for p in producers for f in p.said if "added" in f]
+    async with QueueService(shared_url) as service:
+        stored = [job.id async for job in service.iter_jobs("q")]
+    assert set(acknowledged) <= set(stored)
+    assert len(stored) <= len(acknowledged) + len(producers)
+
+
+async def test_k153_sigterm_ends_a_worker_with_nothing_left(shared_url: str, spawn) -> None:
+    async with QueueService(shared_url) as service:
+        await service.add_jobs("q", [("quick", n) for n in range(2_000)])
+        worker = await spawn("work", shared_url, 5)
+        await worker.until(lambda said: len(said) > 20)
+        assert await worker.end(signal.SIGTERM) == 0
+        assert worker.said[-1] == {"ended": True}
+        assert (await service.get_stats("q")).active == 0

@@ -1,0 +1,338 @@
+"""K-040 to K-053: how runs end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from itertools import pairwise
+
+import pytest
+
+from jobyard import (
+    Backoff,
+    Discard,
+    JobFailed,
+    JobState,
+    QueueService,
+    Reason,
+    Retry,
+    Snooze,
+    Unrecoverable,
+)
+
+
+@pytest.mark.parametrize("value", [0, False, "", None, {"a": [1]}, "text"], ids=repr)
+async def test_k040_the_handlers_result_is_kept(service, record, value) -> None:
+    seen = record(service, "completed")
+
+    @service.handler("q", "n")
+    async def n(job):
+        return value
+
+    job = await service.add_job("q", "n")
+    await service.run_until_idle()
+    stored = await job.refresh()
+    assert stored.state is JobState.COMPLETED
+    assert stored.result == value
+    assert type(stored.result) is type(value)
+    (event,) = await seen.until("completed")
+    assert event.data == value
+    assert type(event.data) is type(value)
+
+
+async def test_k041_waiting_for_a_result(service: QueueService) -> None:
+    gate = asyncio.Event()
+
+    @service.handler("q", "good")
+    async def good(job):
+        await gate.wait()
+        return 42
+
+    @service.handler("q", "bad")
+    async def bad(job):
+        raise ValueError("no such user")
+
+    job = await service.add_job("q", "good")
+    failing = await service.add_job("q", "bad")
+    with pytest.raises(TimeoutError):
+        await job.wait(timeout=0.05)
+    running = asyncio.create_task(service.worker().run())
+    with pytest.raises(JobFailed, match="ValueError: no such user"):
+        await failing.wait(timeout=10)
+    gate.set()
+    assert await asyncio.gather(job.wait(timeout=10), job.wait(timeout=10)) == [42, 42]
+    await service.close()
+    await running
+
+
+async def failing_job(service: QueueService, **options):
+    runs: list[float] = []
+
+    @service.handler("q", "n", replace=True)
+    async def n(job):
+        assert job.attempt == len(runs) + 1
+        runs.append(time.monotonic())
+        raise RuntimeError(f"run {len(runs)}")
+
+    job = await service.add_job("q", "n", **options)
+    running = asyncio.create_task(service.worker(poll_interval=0.1).run())
+    with pytest.raises(JobFailed):
+        await job.wait(timeout=15)
+    await service.close()
+    await running
+    return job, runs
+
+
+@pytest.mark.parametrize("options", [{"attempts": 3}, {"retries": 2}], ids=str)
+async def test_k042_k043_attempts_are_the_total_of_runs(service, make, options) -> None:
+    job, runs = await failing_job(service, backoff=0, **options)
+    assert len(runs) == 3
+    ended = await (await make()).get_job(job.id)
+    assert (ended.state, ended.reason) == (JobState.FAILED, Reason.EXHAUSTED)
+    assert ended.failures == 3
+    assert ended.error.message == "run 3"
+
+
+async def test_k044_fixed_backoff(service: QueueService) -> None:
+    _, runs = await failing_job(service, attempts=3, backoff=Backoff.fixed(0.2))
+    gaps = [b - a for a, b in pairwise(runs)]
+    assert all(gap >= 0.19 for gap in gaps), gaps
+
+
+async def test_k045_exponential_backoff(service: QueueService) -> None:
+    backoff = Backoff.exponential(0.1, factor=2, max=0.3, jitter=0)
+    _, runs = await failing_job(service, attempts=4, backoff=backoff)
+    gaps = [b - a for a, b in pairwise(runs)]
+    assert all(gap >= least - 0.01 for gap, least in zip(gaps, [0.1, 0.2, 0.3], strict=True)), gaps
+
+
+@pytest.mark.parametrize("error", [Unrecoverable("gone"), Discard("not wanted")], ids=repr)
+async def test_k047_no_further_run_when_none_would_help(service, error) -> None:
+    runs = []
+
+    @service.handler("q", "n")
+    async def n(job):
+        runs.append(job.attempt)
+        raise error
+
+    job = await service.add_job("q", "n", attempts=5, backoff=0)
+    await service.run_until_idle()
+    ended = await job.refresh()
+    assert runs == [1]
+    assert (ended.state, ended.reason) == (JobState.FAILED, Reason.REFUSED)
+    assert ended.error.message == str(error)
+
+
+async def test_k048_mark_failed_counts_as_a_failure(service: QueueService) -> None:
+    runs = []
+
+    @service.handler("q", "n")
+    async def n(job):
+        runs.append(job.attempt)
+        if job.attempt == 1:
+            job.mark_failed("half done")
+        return "ignored" if job.attempt == 1 else "whole"
+
+    job = await service.add_job("q", "n", attempts=2, backoff=0)
+    await service.run_until_idle()
+    ended = await job.refresh()
+    assert runs == [1, 2]
+    assert (ended.state, ended.result, ended.failures) == (JobState.COMPLETED, "whole", 1)
+
+
+async def test_retry_and_snooze_steer_the_job(service: QueueService) -> None:
+    runs = []
+
+    @service.handler("q", "n")
+    async def n(job):
+        runs.append(job.attempt)
+        if len(runs) == 1:
+            raise Snooze(0.05)
+        if len(runs) == 2:
+            raise Retry(delay=0)
+        return "done"
+
+    job = await service.add_job("q", "n", attempts=2, backoff=3600)
+    running = asyncio.create_task(service.worker(poll_interval=0.1).run())
+    assert await job.wait(timeout=10) == "done"
+    assert runs == [1, 1, 2]
+    await service.close()
+    await running
+
+
+class Hostile(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no message for you")
+
+
+async def test_k049_errors_are_stored_whatever_they_are(service: QueueService) -> None:
+    def nested(depth: int) -> None:
+        if depth:
+            nested(depth - 1)
+        raise ValueError("deep")
+
+    @service.handler("q", "group")
+    async def group(job):
+        raise BaseExceptionGroup("several", [ValueError("one"), KeyError("two")])
+
+    @service.handler("q", "hostile")
+    async def hostile(job):
+        raise Hostile
+
+    @service.handler("q", "deep")
+    async def deep(job):
+        nested(100)
+
+    @service.handler("q", "huge")
+    async def huge(job):
+        raise ValueError("\x00\ud800" + "x" * 1_000_000)
+
+    jobs = {name: await service.add_job("q", name) for name in ("group", "hostile", "huge")}
+    short = await service.add_job("q", "deep", stack_limit=2)
+    none = await service.add_job("q", "deep", stack_limit=0)
+    await service.run_until_idle()
+    errors = {name: (await job.refresh()).error for name, job in jobs.items()}
+    assert errors["group"].type == "BaseExceptionGroup"
+    assert "KeyError" in errors["group"].traceback
+    assert errors["hostile"].type.endswith("Hostile")
+    assert "could not be had" in errors["hostile"].message
+    assert len(errors["huge"].message) < 3_000
+    assert (await short.refresh()).error.traceback.count("in nested") == 2
+    assert (await none.refresh()).error.traceback == ""
+
+
+async def test_k050_a_run_past_its_timeout_is_cancelled_and_retried(service) -> None:
+    cancelled = []
+
+    @service.handler("q", "n")
+    async def n(job):
+        if job.attempt == 2:
+            return "quick"
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            cancelled.append(job.attempt)
+            raise
+
+    job = await service.add_job("q", "n", timeout=0.1, attempts=2, backoff=0)
+    await service.run_until_idle()
+    ended = await job.refresh()
+    assert cancelled == [1]
+    assert (ended.result, ended.failures) == ("quick", 1)
+
+
+async def test_k051_a_run_past_its_timeout_may_stall(service, record) -> None:
+    seen = record(service)
+
+    @service.handler("q", "n")
+    async def n(job):
+        await asyncio.sleep(30)
+
+    job = await service.add_job("q", "n", timeout=0.05, attempts=5, on_timeout="stall")
+    await service.run_until_idle()
+    assert (await job.refresh()).state is JobState.STALLED
+    await seen.until("stalled")
+    await job.retry()
+    assert (await job.refresh()).state is JobState.WAITING
+
+
+async def test_k052_timeouts_are_exact_below_a_second(service: QueueService) -> None:
+    @service.handler("q", "quarter")
+    async def quarter(job):
+        await asyncio.sleep(30)
+
+    @service.handler("q", "none")
+    async def none(job):
+        await asyncio.sleep(0.4)
+        return "through"
+
+    limited = await service.add_job("q", "quarter", timeout=0.25)
+    free = await service.add_job("q", "none", timeout=None)
+    await service.run_until_idle()
+    ended = await limited.refresh()
+    assert "0.25" in ended.error.message
+    ran = (ended.finished_at - ended.started_at).total_seconds()
+    assert 0.24 <= ran < 5
+    assert (await free.refresh()).result == "through"
+
+
+async def test_k053_a_job_past_its_ttl_ends_expired(service: QueueService) -> None:
+    started = asyncio.Event()
+
+    @service.handler("q", "slow")
+    async def slow(job):
+        started.set()
+        await asyncio.sleep(60)
+
+    @service.handler("q", "quick")
+    async def quick(job):
+        return "kept"
+
+    await service.pause_queue("held")
+    waiting = await service.add_job("held", "quick", ttl=0.3)
+    delayed = await service.add_job("q", "quick", ttl=0.3, delay=3600)
+    running = await service.add_job("q", "slow", ttl=0.5, attempts=3)
+    done = await service.add_job("q", "quick", ttl=0.3)
+    work = asyncio.create_task(service.worker(poll_interval=0.1).run())
+    await asyncio.wait_for(started.wait(), 10)
+    for job in (waiting, delayed, running):
+        with pytest.raises(JobFailed, match="expired"):
+            await job.wait(timeout=10)
+        ended = await job.refresh()
+        assert (ended.state, ended.reason) == (JobState.FAILED, Reason.EXPIRED)
+    assert (await done.refresh()).result == "kept"
+    await service.close()
+    await work
+
+
+async def test_dead_letters_end_dead(service: QueueService) -> None:
+    @service.handler("q", "n")
+    async def n(job):
+        raise ValueError
+
+    job = await service.add_job("q", "n", dead_letter=True)
+    await service.run_until_idle()
+    assert (await job.refresh()).state is JobState.DEAD
+
+
+async def test_a_result_that_cannot_be_stored_fails_the_job(service: QueueService) -> None:
+    @service.handler("q", "odd")
+    async def odd(job):
+        return {1, 2}
+
+    @service.handler("q", "large")
+    async def large(job):
+        return "x" * 100_000
+
+    jobs = [await service.add_job("q", name, attempts=3, backoff=0) for name in ("odd", "large")]
+    await service.run_until_idle()
+    for job, word in zip(jobs, ("set", "65,536"), strict=True):
+        ended = await job.refresh()
+        assert ended.state is JobState.FAILED
+        assert word in ended.error.message
+
+
+async def test_handlers_of_every_kind_in_one_worker(service: QueueService) -> None:
+    import os
+    import threading
+
+    @service.handler("q", "async")
+    async def coroutine(job):
+        return [os.getpid(), threading.get_ident()]
+
+    @service.handler("q", "thread")
+    def thread(job):
+        job.update_progress(50)
+        job.log("half way")
+        return [os.getpid(), threading.get_ident()]
+
+    service.register_worker("q", "process", os.getpid, kind="process")
+    jobs = {n: await service.add_job("q", n) for n in ("async", "thread", "process")}
+    await service.run_until_idle()
+    results = {name: (await job.refresh()).result for name, job in jobs.items()}
+    assert results["async"][0] == results["thread"][0] == os.getpid()
+    assert results["async"][1] == threading.get_ident() != results["thread"][1]
+    assert results["process"] != os.getpid()
+    thread_job = await jobs["thread"].refresh()
+    assert thread_job.progress == 50
+    assert await thread_job.logs() == ["half way"]
