@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
+from functools import cache
 
 from jobyard.backend import Backend, Capability
 from jobyard.clock import Clock
 from jobyard.edits import Obliterate
-from jobyard.plugins import open_backend
+from jobyard.plugins import Plugins, load_plugins, open_backend
 
 __all__ = ["CannotRun", "Harness", "UrlHarness"]
 
@@ -97,11 +98,17 @@ class UrlHarness(Harness):
 
     def make(self, *, clock: Clock | None = None, namespace: str | None = None) -> Backend:
         """Give a fresh, unopened handle."""
-        assert self.url is not None
-        return open_backend(self.url, namespace=namespace or self.namespace, clock=clock)
+        chosen = namespace or self.namespace
+        return open_backend(self.address(), namespace=chosen, clock=clock, plugins=_plugins())
 
     def unreachable(self) -> Backend | None:
         """Give a handle on the place where no store is."""
         if self.nowhere is None:
             return None
-        return open_backend(self.nowhere, namespace=self.namespace)
+        return open_backend(self.nowhere, namespace=self.namespace, plugins=_plugins())
+
+
+@cache
+def _plugins() -> Plugins:
+    """Look at the installed plugins once: a run opens some thousand handles."""
+    return load_plugins()

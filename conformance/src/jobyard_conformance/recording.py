@@ -13,6 +13,7 @@ import msgspec
 
 from jobyard.backend import Backend
 from jobyard.clock import ManualClock
+from jobyard.lease import Lease
 
 __all__ = ["Call", "Transcript", "recorded", "shown"]
 
@@ -127,6 +128,8 @@ def shown(value: object) -> str:
 
 
 def _struct(value: msgspec.Struct) -> str:
+    if isinstance(value, Lease):
+        return f"Lease({value.job_id} {value.lease_id} #{value.fence} until {value.until})"
     fields: list[str] = []
     for each in msgspec.structs.fields(value):
         content: Any = getattr(value, each.name)

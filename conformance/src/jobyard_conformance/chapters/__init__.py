@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from jobyard_conformance.chapter import Chapter
 from jobyard_conformance.chapters.adding import Adding
+from jobyard_conformance.chapters.changing import Changing
 from jobyard_conformance.chapters.claiming import Claiming
+from jobyard_conformance.chapters.controlling import Controlling
 from jobyard_conformance.chapters.extending import Extending
+from jobyard_conformance.chapters.looking import Looking
+from jobyard_conformance.chapters.metrics import Counting
 from jobyard_conformance.chapters.ordering import Ordering
 from jobyard_conformance.chapters.outcomes import Outcomes
 from jobyard_conformance.chapters.reaping import Reaping
 from jobyard_conformance.chapters.reporting import Reporting
+from jobyard_conformance.chapters.scheduling import Scheduling
 from jobyard_conformance.chapters.settling import Settling
+from jobyard_conformance.chapters.sweeping import Sweeping
+from jobyard_conformance.chapters.workers import Workers
 
 __all__ = ["CHAPTERS"]
 
@@ -23,4 +30,11 @@ CHAPTERS: tuple[type[Chapter], ...] = (
     Extending,
     Reporting,
     Reaping,
+    Looking,
+    Changing,
+    Controlling,
+    Sweeping,
+    Scheduling,
+    Workers,
+    Counting,
 )

@@ -159,6 +159,12 @@ class Outcomes(Chapter):
         assert (await yard.backend.find(JobQuery())).items == ()
 
     @clause("SETTLE-11")
+    async def test_a_job_not_kept_takes_no_other_along(self, yard: Yard) -> None:
+        await yard.finish(spec("kept"), Done())
+        await yard.finish(spec("not-kept", keep_completed=Retain(count=0)), Done())
+        assert (await yard.job("kept")).state is JobState.COMPLETED
+
+    @clause("SETTLE-11")
     @pytest.mark.parametrize("name", FAILURES)
     async def test_failed_and_not_kept_leaves_no_record(self, yard: Yard, name: str) -> None:
         job = spec("a", keep_failed=Retain(count=0), dead_letter=name == "dead")

@@ -187,8 +187,8 @@ class Settling(Chapter):
     @clause("SETTLE-13")
     async def test_settlements_of_a_call_stand_alone(self, yard: Yard) -> None:
         await yard.backend.add([specs("ok", "already", "lost", "also-ok")])
-        await yard.add(spec("gone", keep_completed=Retain(count=0)))
-        ok, already, lost, also_ok, gone = await yard.claim()
+        await yard.add(spec("gone", queue="other", keep_completed=Retain(count=0)))
+        ok, already, lost, also_ok, gone = await yard.claim(want("emails", "other"))
         await yard.settle(already, Done())
         await yard.settle(gone, Done())
         forged = msgspec.structs.replace(lost, lease_id="forged")
