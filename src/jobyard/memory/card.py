@@ -5,16 +5,21 @@ from __future__ import annotations
 import msgspec
 
 from jobyard.job import JobRecord, JobSpec, JobState, Reason, Retain
+from jobyard.memory.states import COMPLETED, WAITING
 
 __all__ = ["Card", "open_card", "record_of"]
 
+FAILURES = frozenset({JobState.FAILED, JobState.DEAD, JobState.CANCELLED})
+"""The ends that `keep_failed` is about; a stalled job waits for a person."""
 
-class Card(msgspec.Struct, eq=False, kw_only=True):
+
+class Card(msgspec.Struct, eq=False, kw_only=True, gc=False):
     """One job, and where it stands.
 
     `ticket` is that of the place in line that goes with its state; a job that is nobody's turn has
     one too, which stands in no line. `lease_id` and `lease_until` are set while it is active and
     then only; `settled_lease` is the lease that settled its latest run, until it is claimed again.
+    A card refers to nothing that could lead back to it, so the collector need not look at it.
     """
 
     id: str
@@ -34,7 +39,7 @@ class Card(msgspec.Struct, eq=False, kw_only=True):
     created_at: int
     due_at: int
     expires_at: int | None
-    state: JobState = JobState.WAITING
+    state: JobState = WAITING
     ticket: int = 0
     flags: int = 0
     failures: int = 0
@@ -51,18 +56,13 @@ class Card(msgspec.Struct, eq=False, kw_only=True):
     result: bytes | None = None
     error: bytes | None = None
     reason: Reason | None = None
-    lines: list[str] = []
 
     @property
     def keep(self) -> Retain | None:
         """The rule of the job's own for how long its record stays, now that it has finished."""
-        match self.state:
-            case JobState.COMPLETED:
-                return self.keep_completed
-            case JobState.FAILED | JobState.DEAD | JobState.CANCELLED:
-                return self.keep_failed
-            case _:
-                return None
+        if self.state is COMPLETED:
+            return self.keep_completed
+        return self.keep_failed if self.state in FAILURES else None
 
     def has_expired(self, now: int) -> bool:
         """Whether the job's time to live has run out."""

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from jobyard.events import EventKind
-from jobyard.job import JobState
 from jobyard.lease import MAX_BATCH, MAX_PROMOTED, Claim, Claimed, Lease, Source
 from jobyard.memory.card import Card
 from jobyard.memory.line import Rank
 from jobyard.memory.moves import admit, leave
 from jobyard.memory.queue import Lane, YardQueue, claim_rank
+from jobyard.memory.states import ACTIVE, WAITING
 from jobyard.memory.step import Step
 from jobyard.memory.yard import Holding
 
@@ -93,7 +93,8 @@ def _choose(step: Step, want: Claim) -> list[Card]:
     """Take the first jobs, in claim order, out of the lanes of all sources.
 
     A heap holds the first rank of each lane, so that a job costs the logarithm of the lanes, and
-    a job that may not be taken costs nothing.
+    a job that may not be taken costs nothing. A job taken has no ticket: a lane of two sources,
+    which a claim should not have, gives it once.
     """
     heads = _heads(step, want)
     heapq.heapify(heads)
@@ -101,23 +102,23 @@ def _choose(step: Step, want: Claim) -> list[Card]:
     limit = min(want.limit, MAX_BATCH)
     chosen: list[Card] = []
     while heads and len(chosen) < limit:
-        _rank, at, index, queue, lane = heads[0]
-        head = queue.first_of(lane, step.now) if room[index] > 0 else None
-        if head is not None:
+        _rank, at, index, queue, lane, card = heads[0]
+        if room[index] and card.ticket:
             lane.take()
-            chosen.append(head[1])
+            card.ticket = 0
+            chosen.append(card)
             room[index] -= 1
-            head = queue.first_of(lane, step.now)
+        head = queue.first_of(lane, step.now) if room[index] else None
         if head is None:
             heapq.heappop(heads)
             queue.drop_if_empty(lane)
         else:
-            heapq.heapreplace(heads, (head[0], at, index, queue, lane))
+            heapq.heapreplace(heads, (head[0], at, index, queue, lane, head[1]))
     return chosen
 
 
-_Head = tuple[Rank, int, int, YardQueue, Lane]
-"""A lane's first rank, a number of its own, the index of its source, its queue, and itself."""
+_Head = tuple[Rank, int, int, YardQueue, Lane, Card]
+"""A lane's first rank, a number of its own, the index of its source; queue, lane, first job."""
 
 
 def _heads(step: Step, want: Claim) -> list[_Head]:
@@ -128,7 +129,7 @@ def _heads(step: Step, want: Claim) -> list[_Head]:
             if head is None:
                 queue.drop_if_empty(lane)
             else:
-                found.append((head[0], len(found), index, queue, lane))
+                found.append((head[0], len(found), index, queue, lane, head[1]))
     return found
 
 
@@ -175,15 +176,16 @@ def _lease_out(step: Step, want: Claim, chosen: list[Card]) -> tuple[Lease, ...]
     yard.latest_fence += 1
     until = step.now + want.ttl_ms
     for card in chosen:
-        card.state = JobState.ACTIVE
-        card.ticket = 0
+        card.state = ACTIVE
         card.fence = yard.latest_fence
         card.started_at = step.now
         card.worker = want.worker
         card.lease_id = want.lease_id
         card.lease_until = until
         card.settled_lease = None
-        step.tell_run(EventKind.ACTIVE, card, attempt=card.failures + 1)
+    if step.logging:
+        for card in chosen:
+            step.tell_run(EventKind.ACTIVE, card, attempt=card.failures + 1)
     yard.hold(
         Holding(
             lease_id=want.lease_id,
@@ -200,11 +202,11 @@ def _lease_out(step: Step, want: Claim, chosen: list[Card]) -> tuple[Lease, ...]
 def _count_starts(step: Step, chosen: list[Card]) -> None:
     for name, started in Counter(card.queue for card in chosen).items():
         queue = step.yard.queues[name]
-        queue.counts[JobState.WAITING] -= started
-        queue.counts[JobState.ACTIVE] += started
+        queue.counts[WAITING] -= started
+        queue.counts[ACTIVE] += started
         minute = queue.tally.minute(step.now)
         minute.started += started
-        minute.peak = max(minute.peak, queue.counts[JobState.ACTIVE])
+        minute.peak = max(minute.peak, queue.counts[ACTIVE])
 
 
 def _lease(card: Card) -> Lease:

@@ -48,8 +48,9 @@ def _write(step: Step, note: Note) -> Hold:
             card.progress = value
             step.tell_run(EventKind.PROGRESS, card, attempt=card.failures + 1, data=value)
         case LogLine(line=line, keep=keep):
-            card.lines.append(line)
-            del card.lines[: max(len(card.lines) - keep, 0)]
+            lines = step.yard.lines.setdefault(card.id, [])
+            lines.append(line)
+            del lines[: max(len(lines) - keep, 0)]
         case _:
             assert_never(note)
     return _hold(card)

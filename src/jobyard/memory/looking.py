@@ -64,8 +64,7 @@ def _passes(card: Card, query: JobQuery) -> bool:
 
 def logs(yard: Yard, job_id: str, *, after: int, limit: int) -> Page[str]:
     """Show the lines of a job's log; a page's `next` is how many lines to skip then."""
-    card = yard.cards.get(job_id)
-    lines = [] if card is None else card.lines
+    lines = yard.lines.get(job_id, [])
     end = after + max(limit, 0)
     items = tuple(lines[after:end])
     return Page(items=items, next=str(end) if items and end < len(lines) else None)

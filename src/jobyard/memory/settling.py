@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
 from jobyard.events import EventKind
 from jobyard.job import JobState, Reason
@@ -11,6 +11,7 @@ from jobyard.lease import (
     Cancelled,
     Done,
     Failed,
+    Outcome,
     Released,
     Retried,
     Settled,
@@ -19,10 +20,13 @@ from jobyard.lease import (
     Stalled,
 )
 from jobyard.memory.card import Card
-from jobyard.memory.moves import admit, enter, fail, finish, leave
+from jobyard.memory.moves import admit, enter, fail, finish, leave_run
+from jobyard.memory.states import COMPLETED
 from jobyard.memory.step import Step
 
 __all__ = ["settle"]
+
+OK: Final = Settled.OK  # named once for the reason told in states.py
 
 COUNTED = frozenset({Reason.EXHAUSTED, Reason.REFUSED})
 """The reasons of `Failed` that mean that the run itself failed (SETTLE-7)."""
@@ -40,58 +44,72 @@ def _settle_one(step: Step, settlement: Settlement) -> Settled:
         return Settled.GONE
     if card.lease_id != lease.lease_id:
         return Settled.ALREADY if card.settled_lease == lease.lease_id else Settled.LOST
-    leave(step, card)
+    if step.logging:
+        _tell(step, card, settlement)
+    leave_run(step, card)
     card.settled_lease = lease.lease_id
     _end(step, card, settlement)
-    return Settled.OK
+    return OK
 
 
 def _end(step: Step, card: Card, settlement: Settlement) -> None:  # noqa: C901 - an arm an outcome
-    """Put the job where the outcome leads. The event comes first: the job may be gone after."""
-    attempt, ran_ms = card.failures + 1, settlement.ran_ms
-
-    def tell(kind: EventKind, data: bytes | None = None) -> None:
-        step.tell_run(kind, card, attempt=attempt, ran_ms=ran_ms, data=data)
-
+    """Put a job, which has left its run, where the outcome leads."""
+    minute = step.yard.queues[card.queue].tally.minute(step.now)
     match settlement.outcome:
         case Done(result):
-            _count_run(step, card, ran_ms)
+            minute.ran_ms += settlement.ran_ms
             card.result = result
-            tell(EventKind.COMPLETED, result)
-            finish(step, card, JobState.COMPLETED)
+            finish(step, card, COMPLETED)
         case Retried(delay_ms, error):
-            _count_run(step, card, ran_ms)
-            step.yard.queue_of(card).tally.minute(step.now).retried += 1
+            minute.ran_ms += settlement.ran_ms
+            minute.retried += 1
             card.failures += 1
             card.error = error
-            tell(EventKind.ATTEMPT_FAILED, error)
             enter(step, card, due_at=step.now + delay_ms)
         case Failed(reason, error):
-            _count_run(step, card, ran_ms)
+            minute.ran_ms += settlement.ran_ms
+            card.failures += reason in COUNTED
             card.error = error
-            if reason in COUNTED:
-                card.failures += 1
-                tell(EventKind.ATTEMPT_FAILED, error)
-            tell(EventKind.FAILED, error)
             fail(step, card, reason=reason)
         case Snoozed(delay_ms):
-            tell(EventKind.SNOOZED)
             enter(step, card, due_at=step.now + delay_ms)
         case Released():
-            tell(EventKind.RELEASED)
             admit(step, card, due_at=card.due_at)
         case Cancelled():
-            tell(EventKind.CANCELLED)
             finish(step, card, JobState.CANCELLED)
         case Stalled(error):
-            _count_run(step, card, ran_ms)
+            minute.ran_ms += settlement.ran_ms
             card.failures += 1
             card.error = error
-            tell(EventKind.STALLED, error)
             finish(step, card, JobState.STALLED)
         case _:
             assert_never(settlement.outcome)
 
 
-def _count_run(step: Step, card: Card, ran_ms: int) -> None:
-    step.yard.queue_of(card).tally.minute(step.now).ran_ms += ran_ms
+def _tell(step: Step, card: Card, settlement: Settlement) -> None:
+    """Append the events of an end, while the card still shows the run (EVENTS-5)."""
+    attempt = card.failures + 1
+    for kind, data in _news(settlement.outcome):
+        step.tell_run(kind, card, attempt=attempt, ran_ms=settlement.ran_ms, data=data)
+
+
+def _news(outcome: Outcome) -> list[tuple[EventKind, bytes | None]]:
+    match outcome:
+        case Done(result):
+            news = [(EventKind.COMPLETED, result)]
+        case Retried(_, error):
+            news = [(EventKind.ATTEMPT_FAILED, error)]
+        case Failed(reason, error):
+            counted = [(EventKind.ATTEMPT_FAILED, error)] if reason in COUNTED else []
+            news = [*counted, (EventKind.FAILED, error)]
+        case Snoozed():
+            news = [(EventKind.SNOOZED, None)]
+        case Released():
+            news = [(EventKind.RELEASED, None)]
+        case Cancelled():
+            news = [(EventKind.CANCELLED, None)]
+        case Stalled(error):
+            news = [(EventKind.STALLED, error)]
+        case _:
+            assert_never(outcome)
+    return news

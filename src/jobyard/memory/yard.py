@@ -51,14 +51,16 @@ class Presence(msgspec.Struct, eq=False):
 class Yard:
     """The state that the transitions work on; the modules beside this one are the transitions.
 
-    Every job is on its card in `cards`, and its place goes with its state: in a lane of its queue
-    while waiting, in the queue's `delayed` line, in the holding of its lease while active, on a
-    shelf when finished. Numbers, fences and tickets are never used twice.
+    Every job is on its card in `cards`, and what its runs logged in `lines`. Its place goes with
+    its state: in a lane of its queue while waiting, in the queue's `delayed` line, in the holding
+    of its lease while active, on a shelf when finished. Numbers, fences and tickets are never used
+    twice.
     """
 
     def __init__(self) -> None:
         self.prepared = False
         self.cards: dict[str, Card] = {}
+        self.lines: dict[str, list[str]] = {}
         self.queues: dict[str, YardQueue] = {}
         self.holdings: dict[str, Holding] = {}
         self.leases: Line[Holding] = Line()
