@@ -11,6 +11,7 @@ from typing import assert_never
 
 from jobyard.job import JobState, Reason
 from jobyard.memory.card import Card
+from jobyard.memory.queue import YardQueue
 from jobyard.memory.states import ACTIVE, CANCELLED, COMPLETED, DELAYED, WAITING
 from jobyard.memory.step import Step
 from jobyard.memory.tally import Minute
@@ -107,7 +108,10 @@ def fail(step: Step, card: Card, *, reason: Reason) -> None:
 
 
 def finish(step: Step, card: Card, state: JobState) -> None:
-    """End a job, which has left its place, and apply its keep rule (SETTLE-11)."""
+    """End a job, which has left its place, and apply its keep rule (SETTLE-11).
+
+    A rule that keeps none is about the job alone; one that keeps some takes older jobs along.
+    """
     yard = step.yard
     queue = yard.queues[card.queue]
     card.state = state
@@ -115,12 +119,18 @@ def finish(step: Step, card: Card, state: JobState) -> None:
     card.ticket = yard.ticket()
     yard.unwatch(card)
     _count_end(queue.tally.minute(step.now), state)
+    keep = card.keep
+    if keep is not None and keep.count == 0:
+        forget(step, card)
+        return
     queue.counts[state] += 1
     queue.shelves[state].put(card)
-    keep = card.keep
-    if keep is None or keep.count is None:
-        return
-    while queue.counts[state] > keep.count:
+    if keep is not None and keep.count is not None:
+        _prune(step, queue, state, keep.count)
+
+
+def _prune(step: Step, queue: YardQueue, state: JobState, count: int) -> None:
+    while queue.counts[state] > count:
         oldest = queue.shelves[state].oldest()
         assert oldest is not None
         leave(step, oldest)

@@ -52,7 +52,7 @@ def _settle_one(step: Step, settlement: Settlement) -> Settled:
     return OK
 
 
-def _end(step: Step, card: Card, settlement: Settlement) -> None:  # noqa: C901 - an arm an outcome
+def _end(step: Step, card: Card, settlement: Settlement) -> None:
     """Put a job, which has left its run, where the outcome leads."""
     minute = step.yard.queues[card.queue].tally.minute(step.now)
     match settlement.outcome:
