@@ -1,0 +1,56 @@
+"""How states and qualities of a job are written in rows."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from types import MappingProxyType
+from typing import Final
+
+from jobyard.job import JobState
+
+CANCEL_ASKED: Final = 1
+"""On a running row: somebody asked that the run be cancelled."""
+DEAD_LETTER: Final = 2
+"""The job ends dead instead of failed."""
+LIFO: Final = 4
+"""The job goes before all of its priority: its ready row has due and number negated."""
+KEEP_FAILED: Final = 8
+"""The job has a rule of its own, in `keep`, for its record when it fails or is cancelled."""
+DROP: Final = 16
+"""The job leaves no record when it completes."""
+KEEP_COMPLETED: Final = 32
+"""The job has a rule of its own, in `keep`, for its record when it completes."""
+NOT_PLAIN: Final = -16
+"""Any of these flags means that a completed run cannot be settled by the plain statements."""
+
+STATES: Final = tuple(JobState)
+"""The states by number; the counts in `gauge` are in this order."""
+
+STATE_CODES: Final = MappingProxyType({state: code for code, state in enumerate(STATES)})
+
+WAITING: Final = STATE_CODES[JobState.WAITING]
+DELAYED: Final = STATE_CODES[JobState.DELAYED]
+ACTIVE: Final = STATE_CODES[JobState.ACTIVE]
+COMPLETED: Final = STATE_CODES[JobState.COMPLETED]
+FAILED: Final = STATE_CODES[JobState.FAILED]
+CANCELLED: Final = STATE_CODES[JobState.CANCELLED]
+STALLED: Final = STATE_CODES[JobState.STALLED]
+DEAD: Final = STATE_CODES[JobState.DEAD]
+
+
+class Tally(IntEnum):
+    """What is counted by the minute: the columns of `tally` that add up, in order."""
+
+    ADDED = 0
+    STARTED = 1
+    COMPLETED = 2
+    FAILED = 3
+    RETRIED = 4
+    CANCELLED = 5
+    CRASHED = 6
+    REMOVED = 7
+    RAN_MS = 8
+
+
+GAUGES: Final = tuple(str(state) for state in STATES)
+TALLIES: Final = tuple(tally.name.lower() for tally in Tally)

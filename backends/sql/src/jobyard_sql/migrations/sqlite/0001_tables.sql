@@ -1,0 +1,210 @@
+-- The tables of a namespace: see jobyard_sql/tables.py for what they hold.
+CREATE TABLE {ns}_counter (
+    id INTEGER NOT NULL,
+    now INTEGER NOT NULL,
+    job INTEGER NOT NULL,
+    lease INTEGER NOT NULL,
+    event INTEGER NOT NULL,
+    listeners_until INTEGER NOT NULL,
+    PRIMARY KEY (id)
+);
+CREATE TABLE {ns}_delayed (
+    queue INTEGER NOT NULL,
+    due INTEGER NOT NULL,
+    no INTEGER NOT NULL,
+    lane INTEGER NOT NULL,
+    prio SMALLINT NOT NULL,
+    failures INTEGER NOT NULL,
+    crashes INTEGER NOT NULL,
+    flags SMALLINT NOT NULL,
+    grp INTEGER,
+    PRIMARY KEY (queue, due, no)
+) WITHOUT ROWID;
+CREATE TABLE {ns}_done (
+    no INTEGER NOT NULL,
+    queue INTEGER NOT NULL,
+    state SMALLINT NOT NULL,
+    finished_at INTEGER NOT NULL,
+    lease INTEGER NOT NULL,
+    started_at INTEGER,
+    worker TEXT,
+    failures INTEGER NOT NULL,
+    crashes INTEGER NOT NULL,
+    settled BOOLEAN NOT NULL,
+    purge_at INTEGER,
+    keep_count INTEGER,
+    reason TEXT,
+    result BLOB,
+    error BLOB,
+    PRIMARY KEY (no)
+);
+CREATE INDEX {ns}_done_age ON {ns}_done (queue, state, finished_at, no);
+CREATE INDEX {ns}_done_kept ON {ns}_done (queue, state, keep_count, finished_at, no) WHERE keep_count IS NOT NULL;
+CREATE INDEX {ns}_done_purge ON {ns}_done (purge_at) WHERE purge_at IS NOT NULL;
+CREATE TABLE {ns}_event (
+    last INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (last)
+);
+CREATE TABLE {ns}_expiry (
+    at INTEGER NOT NULL,
+    no INTEGER NOT NULL,
+    PRIMARY KEY (at, no)
+) WITHOUT ROWID;
+CREATE TABLE {ns}_gauge (
+    queue INTEGER NOT NULL,
+    shard INTEGER NOT NULL,
+    waiting INTEGER DEFAULT '0' NOT NULL,
+    delayed INTEGER DEFAULT '0' NOT NULL,
+    blocked INTEGER DEFAULT '0' NOT NULL,
+    active INTEGER DEFAULT '0' NOT NULL,
+    completed INTEGER DEFAULT '0' NOT NULL,
+    failed INTEGER DEFAULT '0' NOT NULL,
+    cancelled INTEGER DEFAULT '0' NOT NULL,
+    stalled INTEGER DEFAULT '0' NOT NULL,
+    dead INTEGER DEFAULT '0' NOT NULL,
+    PRIMARY KEY (queue, shard)
+);
+CREATE TABLE {ns}_job (
+    no INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    queue INTEGER NOT NULL,
+    lane INTEGER NOT NULL,
+    prio SMALLINT NOT NULL,
+    due INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    max_crashes INTEGER NOT NULL,
+    flags SMALLINT NOT NULL,
+    expires_at INTEGER,
+    grp INTEGER,
+    payload BLOB NOT NULL,
+    options BLOB NOT NULL,
+    PRIMARY KEY (no)
+);
+CREATE UNIQUE INDEX {ns}_job_id ON {ns}_job (id);
+CREATE TABLE {ns}_keep (
+    no INTEGER NOT NULL,
+    completed_count INTEGER,
+    completed_ms INTEGER,
+    failed_count INTEGER,
+    failed_ms INTEGER,
+    PRIMARY KEY (no)
+);
+CREATE TABLE {ns}_lane (
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    queue INTEGER NOT NULL,
+    channel TEXT NOT NULL,
+    name TEXT NOT NULL
+);
+CREATE UNIQUE INDEX {ns}_lane_key ON {ns}_lane (queue, channel, name);
+CREATE TABLE {ns}_lease (
+    no INTEGER NOT NULL,
+    token TEXT NOT NULL,
+    until INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    worker TEXT NOT NULL,
+    held INTEGER NOT NULL,
+    PRIMARY KEY (no)
+);
+CREATE UNIQUE INDEX {ns}_lease_token ON {ns}_lease (token);
+CREATE TABLE {ns}_log (
+    no INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    line BLOB NOT NULL,
+    PRIMARY KEY (no, n)
+) WITHOUT ROWID;
+CREATE TABLE {ns}_meta (
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (name)
+);
+CREATE TABLE {ns}_past (
+    no INTEGER NOT NULL,
+    lease INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    worker TEXT NOT NULL,
+    settled BOOLEAN NOT NULL,
+    error BLOB,
+    PRIMARY KEY (no)
+);
+CREATE TABLE {ns}_progress (
+    no INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (no)
+);
+CREATE TABLE {ns}_queue (
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    ver INTEGER NOT NULL,
+    paused BOOLEAN NOT NULL
+);
+CREATE UNIQUE INDEX {ns}_queue_name ON {ns}_queue (name);
+CREATE TABLE {ns}_ready (
+    queue INTEGER NOT NULL,
+    prio SMALLINT NOT NULL,
+    due INTEGER NOT NULL,
+    no INTEGER NOT NULL,
+    lane INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    crashes INTEGER NOT NULL,
+    flags SMALLINT NOT NULL,
+    grp INTEGER,
+    PRIMARY KEY (queue, prio, due, no)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX {ns}_ready_lane ON {ns}_ready (lane, prio, due, no);
+CREATE TABLE {ns}_running (
+    no INTEGER NOT NULL,
+    lease INTEGER NOT NULL,
+    queue INTEGER NOT NULL,
+    lane INTEGER NOT NULL,
+    prio SMALLINT NOT NULL,
+    due INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    crashes INTEGER NOT NULL,
+    flags SMALLINT NOT NULL,
+    grp INTEGER,
+    until INTEGER,
+    PRIMARY KEY (no)
+);
+CREATE TABLE {ns}_schedule (
+    "key" TEXT NOT NULL,
+    definition BLOB NOT NULL,
+    next_at INTEGER,
+    paused BOOLEAN NOT NULL,
+    fired INTEGER NOT NULL,
+    last_at INTEGER,
+    PRIMARY KEY ("key")
+);
+CREATE TABLE {ns}_subscription (
+    id TEXT NOT NULL,
+    until INTEGER NOT NULL,
+    PRIMARY KEY (id)
+);
+CREATE TABLE {ns}_tally (
+    queue INTEGER NOT NULL,
+    shard INTEGER NOT NULL,
+    minute INTEGER NOT NULL,
+    added INTEGER DEFAULT '0' NOT NULL,
+    started INTEGER DEFAULT '0' NOT NULL,
+    completed INTEGER DEFAULT '0' NOT NULL,
+    failed INTEGER DEFAULT '0' NOT NULL,
+    retried INTEGER DEFAULT '0' NOT NULL,
+    cancelled INTEGER DEFAULT '0' NOT NULL,
+    crashed INTEGER DEFAULT '0' NOT NULL,
+    removed INTEGER DEFAULT '0' NOT NULL,
+    ran_ms INTEGER DEFAULT '0' NOT NULL,
+    peak INTEGER DEFAULT '0' NOT NULL,
+    PRIMARY KEY (queue, shard, minute)
+);
+CREATE TABLE {ns}_worker (
+    id TEXT NOT NULL,
+    body BLOB NOT NULL,
+    state TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    seen_at INTEGER NOT NULL,
+    until INTEGER NOT NULL,
+    PRIMARY KEY (id)
+);
+INSERT INTO {ns}_counter (id, now, job, lease, event, listeners_until)
+VALUES (1, 0, 0, 0, 0, 0);

@@ -1,0 +1,356 @@
+"""Statements that move jobs from table to table, for a database with one writer.
+
+They are templates of text rather than expressions of SQLAlchemy, because their speed lies in what
+it has no words for: `cross join` to pin the order of a join, row values to take the head of an
+index as one range, `json_each` over an object of pairs. Parameters are positional.
+
+What a claim takes from a queue is exactly a head range of `ready`, because inside a write
+transaction nobody else moves rows: read the head, then move everything up to its last key.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+from jobyard.lease import MAX_PROMOTED
+from jobyard_sql.codes import GAUGES, LIFO, NOT_PLAIN, TALLIES
+
+MAX_TERMS: Final = 400
+"""The most terms of one compound select (SQLite allows 500)."""
+
+PLACE: Final = "queue, prio, due, no, lane, failures, crashes, flags, grp"
+
+LEASE_COLUMNS: Final = (
+    "j.id, ?, ?, j.no, r.flags, {queue}, l.name, l.channel, j.payload, j.options, -r.prio, "
+    "j.attempts, j.max_crashes, r.failures, r.crashes, j.created_at, abs(r.due), ?, j.expires_at, "
+    "NULL"
+)
+"""The fields of `Lease`, in its order; the parameters are its lease_id, fence, [queue], until."""
+
+
+class Moves:
+    """The statements for one namespace."""
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+        self._book()
+        self._adding()
+        self._claiming()
+        self._settling()
+        self._holding()
+        self._sweeping()
+
+    def _sql(self, template: str, **parts: str) -> str:
+        for name, part in parts.items():
+            template = template.replace("{" + name + "}", part)
+        return " ".join(template.replace("{ns}", self._namespace).split())
+
+    def _book(self) -> None:
+        self.counter = self._sql(
+            "SELECT now, job, lease, event, listeners_until FROM {ns}_counter WHERE id = 1"
+        )
+        self.count = self._sql(
+            "UPDATE {ns}_counter SET now = ?, job = ?, lease = ?, event = ? WHERE id = 1"
+        )
+        self.queue = self._sql("SELECT id, paused, ver FROM {ns}_queue WHERE name = ?")
+        self.make_queue = self._sql(
+            "INSERT INTO {ns}_queue (name, ver, paused) VALUES (?, 0, 0) RETURNING id"
+        )
+        self.make_gauge = self._sql("INSERT INTO {ns}_gauge (queue, shard) VALUES (?, 0)")
+        self.lanes = self._sql("SELECT id, channel, name FROM {ns}_lane WHERE queue = ?")
+        self.make_lane = self._sql(
+            "INSERT INTO {ns}_lane (queue, channel, name) VALUES (?, ?, ?) RETURNING id"
+        )
+        self.bump_queue = self._sql("UPDATE {ns}_queue SET ver = ver + 1 WHERE id = ?")
+        self.set_paused = self._sql("UPDATE {ns}_queue SET paused = ?, ver = ver + 1 WHERE id = ?")
+        self.gauge = self._sql(
+            "UPDATE {ns}_gauge SET {sets} WHERE queue = ? AND shard = 0 "
+            "RETURNING waiting, delayed, active",
+            sets=", ".join(f"{name} = {name} + ?" for name in GAUGES),
+        )
+        columns = ", ".join(TALLIES)
+        add_up = ", ".join(f"{name} = {name} + excluded.{name}" for name in TALLIES)
+        marks = ", ".join("?" * len(TALLIES))
+        on_conflict = (
+            "ON CONFLICT (queue, shard, minute) DO UPDATE SET {add_up}, "
+            "peak = max(peak, excluded.peak)"
+        )
+        self.tally = self._sql(
+            "INSERT INTO {ns}_tally (queue, shard, minute, {columns}, peak) "
+            "VALUES (?, 0, ?, {marks}, ?) " + on_conflict,
+            columns=columns,
+            marks=marks,
+            add_up=add_up,
+        )
+        self.fold_tally = self._sql(
+            "INSERT INTO {ns}_tally (queue, shard, minute, {columns}, peak) "
+            "SELECT queue, 0, 0, {sums}, max(peak) FROM {ns}_tally "
+            "WHERE queue = ? AND shard = 0 AND minute > 0 AND minute < ? GROUP BY queue "
+            + on_conflict,
+            columns=columns,
+            sums=", ".join(f"sum({name})" for name in TALLIES),
+            add_up=add_up,
+        )
+        self.drop_tally = self._sql(
+            "DELETE FROM {ns}_tally WHERE queue = ? AND shard = 0 AND minute > 0 AND minute < ?"
+        )
+
+    def _adding(self) -> None:
+        self.add_job = self._sql(
+            "INSERT INTO {ns}_job (no, id, queue, lane, prio, due, created_at, attempts, "
+            "max_crashes, flags, expires_at, grp, payload, options) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?) ON CONFLICT (id) DO NOTHING"
+        )
+        self.added = self._sql("SELECT no FROM {ns}_job WHERE no BETWEEN ? AND ?")
+        self.ready_from_jobs = self._sql(
+            "INSERT INTO {ns}_ready ({place}) SELECT queue, prio, {due}, {no}, lane, 0, 0, flags, "
+            "grp FROM {ns}_job WHERE no BETWEEN ? AND ? ORDER BY queue, prio, due, no",
+            place=PLACE,
+            **_signed(),
+        )
+        marks = ", ".join("?" * 9)
+        self.put_ready = self._sql(
+            "INSERT INTO {ns}_ready ({place}) VALUES ({marks})", place=PLACE, marks=marks
+        )
+        self.put_delayed = self._sql(
+            "INSERT INTO {ns}_delayed ({place}) VALUES ({marks})", place=PLACE, marks=marks
+        )
+        self.put_keep = self._sql(
+            "INSERT INTO {ns}_keep (no, completed_count, completed_ms, failed_count, failed_ms) "
+            "VALUES (?, ?, ?, ?, ?)"
+        )
+        self.put_expiry = self._sql("INSERT OR IGNORE INTO {ns}_expiry (at, no) VALUES (?, ?)")
+
+    def _claiming(self) -> None:
+        self.lease_of = self._sql("SELECT no, until FROM {ns}_lease WHERE token = ?")
+        self.next_due = self._sql(
+            "SELECT due FROM {ns}_delayed WHERE queue = ? ORDER BY due, no LIMIT 1"
+        )
+        self.last_promoted = self._sql(
+            "SELECT due, no FROM {ns}_delayed WHERE queue = ? AND due <= ? ORDER BY due, no "
+            "LIMIT 1 OFFSET {offset}",
+            offset=str(MAX_PROMOTED - 1),
+        )
+        self.promote = self._sql(
+            "INSERT INTO {ns}_ready ({place}) SELECT queue, prio, {due}, {no}, lane, failures, "
+            "crashes, flags, grp FROM {ns}_delayed WHERE queue = ? AND (due, no) <= (?, ?)",
+            place=PLACE,
+            **_signed(),
+        )
+        self.promoted = self._sql(
+            "DELETE FROM {ns}_delayed WHERE queue = ? AND (due, no) <= (?, ?)"
+        )
+        self.put_lease = self._sql(
+            "INSERT INTO {ns}_lease (no, token, until, started_at, worker, held) "
+            "VALUES (?, ?, ?, ?, ?, ?)"
+        )
+        head = (
+            "SELECT {columns} FROM {ns}_ready r CROSS JOIN {ns}_job j ON j.no = abs(r.no) "
+            "CROSS JOIN {ns}_lane l ON l.id = r.lane "
+            "WHERE r.{by} = ? ORDER BY r.prio, r.due, r.no LIMIT ?"
+        )
+        move = (
+            "INSERT INTO {ns}_running (no, lease, queue, lane, prio, due, failures, crashes, "
+            "flags, grp) SELECT abs(no), ?, queue, lane, prio, abs(due), failures, crashes, flags, "
+            "grp FROM {ns}_ready WHERE {by} = ? AND (prio, due, no) <= (?, ?, ?)"
+        )
+        drop = "DELETE FROM {ns}_ready WHERE {by} = ? AND (prio, due, no) <= (?, ?, ?)"
+        columns = LEASE_COLUMNS.replace("{queue}", "?")
+        self.head = {by: self._sql(head, columns=columns, by=by) for by in ("queue", "lane")}
+        self.move = {by: self._sql(move, by=by) for by in ("queue", "lane")}
+        self.drop = {by: self._sql(drop, by=by) for by in ("queue", "lane")}
+        self.set_aside = self._sql(
+            "UPDATE {ns}_ready SET queue = -queue, lane = -lane "
+            "WHERE queue = ? AND prio = ? AND due = ? AND no = ?"
+        )
+        self.held_leases = self._sql(
+            "SELECT {columns} FROM {ns}_running r CROSS JOIN {ns}_job j ON j.no = r.no "
+            "CROSS JOIN {ns}_lane l ON l.id = r.lane CROSS JOIN {ns}_queue q ON q.id = r.queue "
+            "WHERE r.lease = ? ORDER BY r.prio, {due}, {no}",
+            columns=LEASE_COLUMNS.replace("{queue}", "q.name"),
+            due=_signed()["due"].replace("due", "r.due").replace("flags", "r.flags"),
+            no=_signed()["no"].replace("no", "r.no").replace("flags", "r.flags"),
+        )
+
+    def merged_head(self, free: tuple[str, ...], limited: tuple[tuple[str, ...], ...]) -> str:
+        """Read the common head of several strands of `ready`, each "queue" or "lane".
+
+        A compound select with one order is a lazy merge, each term on its index; the terms are
+        written out because a join with a list of lanes would sort everything. The strands of a
+        source with a limit of its own are merged by themselves. Parameters: lease_id, fence and
+        until; number and key of each free strand; the same of each limited source and then its
+        limit; the limit of all.
+        """
+        term = (
+            "SELECT ? AS strand, queue, lane, prio, due, no, failures, crashes, flags "
+            "FROM {ns}_ready WHERE {by} = ?"
+        )
+        order = " ORDER BY prio, due, no LIMIT ?"
+        terms = [term.replace("{by}", by) for by in free]
+        for strands in limited:
+            inner = " UNION ALL ".join(term.replace("{by}", by) for by in strands)
+            terms.append("SELECT * FROM (" + inner + order + ")")
+        return self._sql(
+            "SELECT {columns}, r.strand FROM ({terms}{order}) r "
+            "CROSS JOIN {ns}_job j ON j.no = abs(r.no) CROSS JOIN {ns}_lane l ON l.id = r.lane "
+            "CROSS JOIN {ns}_queue q ON q.id = r.queue ORDER BY r.prio, r.due, r.no",
+            columns=LEASE_COLUMNS.replace("{queue}", "q.name"),
+            terms=" UNION ALL ".join(terms),
+            order=order,
+        )
+
+    def _settling(self) -> None:
+        self.complete = self._sql(
+            "INSERT INTO {ns}_done (no, queue, state, finished_at, lease, started_at, worker, "
+            "failures, crashes, settled) SELECT r.no, r.queue, ?, ?, r.lease, l.started_at, "
+            "l.worker, r.failures, r.crashes, 1 FROM json_each(?) e "
+            "CROSS JOIN {ns}_running r ON r.no = e.key CROSS JOIN {ns}_lease l ON l.no = r.lease "
+            "WHERE r.lease = e.value AND (r.flags & {mask}) = 0",
+            mask=str(NOT_PLAIN),
+        )
+        self.plain = self._sql(
+            "SELECT r.no FROM json_each(?) e CROSS JOIN {ns}_running r ON r.no = e.key "
+            "WHERE r.lease = e.value AND (r.flags & {mask}) = 0",
+            mask=str(NOT_PLAIN),
+        )
+        self.put_result = self._sql("UPDATE {ns}_done SET result = ? WHERE no = ?")
+        self.stop_many = self._sql(
+            "DELETE FROM {ns}_running WHERE no IN (SELECT value FROM json_each(?))"
+        )
+        self.put_done = self._sql(
+            "INSERT INTO {ns}_done (no, queue, state, finished_at, lease, started_at, worker, "
+            "failures, crashes, settled, purge_at, keep_count, reason, result, error) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        self.stop = self._sql("DELETE FROM {ns}_running WHERE no = ?")
+        self.unready = self._sql(
+            "DELETE FROM {ns}_ready WHERE queue = ? AND prio = ? AND due = ? AND no = ?"
+        )
+        self.undelay = self._sql("DELETE FROM {ns}_delayed WHERE queue = ? AND due = ? AND no = ?")
+        self.unfinish = self._sql("DELETE FROM {ns}_done WHERE no = ?")
+        self.place = self._sql("UPDATE {ns}_job SET prio = ?, due = ? WHERE no = ?")
+        self.remember = self._sql(
+            "INSERT OR REPLACE INTO {ns}_past (no, lease, started_at, worker, settled, error) "
+            "VALUES (?, ?, ?, ?, ?, ?)"
+        )
+        self.keep = self._sql(
+            "SELECT completed_count, completed_ms, failed_count, failed_ms FROM {ns}_keep "
+            "WHERE no = ?"
+        )
+        self.beyond = self._sql(
+            "SELECT no FROM {ns}_done WHERE queue = ? AND state = ? "
+            "ORDER BY finished_at DESC, no DESC LIMIT ? OFFSET ?"
+        )
+        self.unhold = self._sql("UPDATE {ns}_lease SET held = held - ? WHERE no = ?")
+        self.forget_leases = self._sql("DELETE FROM {ns}_lease WHERE no < ? AND held <= 0")
+
+    def _holding(self) -> None:
+        self.tokens = self._sql(
+            "SELECT l.no, l.token, l.worker FROM json_each(?) e CROSS JOIN {ns}_lease l "
+            "ON l.no = e.value"
+        )
+        self.holds = self._sql(
+            "SELECT r.no, r.lease, r.flags, l.token, l.held FROM json_each(?) e "
+            "CROSS JOIN {ns}_running r ON r.no = e.value CROSS JOIN {ns}_lease l ON l.no = r.lease"
+        )
+        self.extend_lease = self._sql("UPDATE {ns}_lease SET until = max(until, ?) WHERE no = ?")
+        self.extend_runs = self._sql(
+            "UPDATE {ns}_running SET until = max(coalesce(until, 0), ?) "
+            "WHERE no IN (SELECT value FROM json_each(?))"
+        )
+        self.ask_cancel = self._sql("UPDATE {ns}_running SET flags = flags | 1 WHERE no = ?")
+        self.put_progress = self._sql(
+            "INSERT INTO {ns}_progress (no, body) VALUES (?, ?) "
+            "ON CONFLICT (no) DO UPDATE SET body = excluded.body"
+        )
+        self.last_line = self._sql("SELECT max(n) FROM {ns}_log WHERE no = ?")
+        self.put_line = self._sql("INSERT INTO {ns}_log (no, n, line) VALUES (?, ?, ?)")
+        self.drop_lines = self._sql("DELETE FROM {ns}_log WHERE no = ? AND n <= ?")
+        self.set_payload = self._sql("UPDATE {ns}_job SET payload = ? WHERE no = ?")
+        self.any_expired = self._sql(
+            "SELECT 1 FROM {ns}_lease WHERE until <= ? AND held > 0 LIMIT 1"
+        )
+        self.expired = self._sql(
+            "SELECT r.no FROM {ns}_running r CROSS JOIN {ns}_lease l ON l.no = r.lease "
+            "WHERE l.until <= ? AND coalesce(r.until, 0) <= ? ORDER BY l.until, r.no LIMIT ?"
+        )
+        self.outlived = self._sql(
+            "SELECT at, no FROM {ns}_expiry WHERE at <= ? ORDER BY at, no LIMIT ?"
+        )
+        self.drop_expiry = self._sql("DELETE FROM {ns}_expiry WHERE at = ? AND no = ?")
+
+    def _sweeping(self) -> None:
+        self.some_of = {
+            "waiting": self._sql(
+                "SELECT abs(no) FROM {ns}_ready WHERE queue IN (?1, -?1) LIMIT ?2"
+            ),
+            "delayed": self._sql("SELECT no FROM {ns}_delayed WHERE queue = ?1 LIMIT ?2"),
+            "active": self._sql("SELECT no FROM {ns}_running WHERE queue = ?1 LIMIT ?2"),
+            "finished": self._sql("SELECT no FROM {ns}_done WHERE queue = ?1 LIMIT ?2"),
+        }
+        self.aged = self._sql(
+            "SELECT no FROM {ns}_done WHERE queue = ? AND state = ? AND finished_at < ? "
+            "ORDER BY finished_at, no LIMIT ?"
+        )
+        self.aged_without_rule = self._sql(
+            "SELECT d.no FROM {ns}_done d CROSS JOIN {ns}_job j ON j.no = d.no "
+            "WHERE d.queue = ? AND d.state = ? AND d.finished_at < ? AND (j.flags & ?) = 0 "
+            "ORDER BY d.finished_at, d.no LIMIT ?",
+        )
+        self.purgeable = self._sql(
+            "SELECT no FROM {ns}_done WHERE purge_at IS NOT NULL AND purge_at < ? "
+            "ORDER BY purge_at LIMIT ?"
+        )
+        self.oldest = self._sql(
+            "SELECT no, finished_at FROM {ns}_done WHERE queue = ? AND state = ? "
+            "ORDER BY finished_at, no LIMIT ?"
+        )
+        self.counts_kept = self._sql(
+            "SELECT DISTINCT queue, state, keep_count FROM {ns}_done WHERE keep_count IS NOT NULL"
+        )
+        self.newest_kept = self._sql(
+            "SELECT finished_at, no FROM {ns}_done WHERE queue = ? AND state = ? "
+            "ORDER BY finished_at DESC, no DESC LIMIT 1 OFFSET ?"
+        )
+        self.older_kept = self._sql(
+            "SELECT no FROM {ns}_done WHERE keep_count IS NOT NULL AND queue = ? AND state = ? "
+            "AND keep_count = ? AND (finished_at, no) <= (?, ?) LIMIT ?"
+        )
+        self.finished = self._sql(
+            "SELECT completed, failed + cancelled + dead FROM {ns}_gauge "
+            "WHERE queue = ? AND shard = 0"
+        )
+        by_no = "WHERE no IN (SELECT value FROM json_each(?))"
+        self.erase = tuple(
+            self._sql("DELETE FROM {ns}_{table} " + by_no, table=table)
+            for table in ("progress", "log", "past", "keep", "job")
+        )
+        self.erase_expiry = self._sql(
+            "DELETE FROM {ns}_expiry WHERE (at, no) IN (SELECT j.expires_at, j.no "
+            "FROM json_each(?) e CROSS JOIN {ns}_job j ON j.no = e.value "
+            "WHERE j.expires_at IS NOT NULL)"
+        )
+        self.erase_done = self._sql("DELETE FROM {ns}_done " + by_no)
+        self.forget_queue = tuple(
+            self._sql("DELETE FROM {ns}_{table} WHERE {column} = ?", table=table, column=column)
+            for table, column in (
+                ("lane", "queue"),
+                ("gauge", "queue"),
+                ("tally", "queue"),
+                ("queue", "id"),
+            )
+        )
+
+
+def _signed() -> dict[str, str]:
+    """Return the due and the number of a job as `ready` orders them."""
+    return {
+        name: f"CASE WHEN flags & {LIFO} THEN -{name} ELSE {name} END" for name in ("due", "no")
+    }
+
+
+@lru_cache(maxsize=64)
+def moves(namespace: str) -> Moves:
+    """Return the statements of a namespace, the same each time."""
+    return Moves(namespace)

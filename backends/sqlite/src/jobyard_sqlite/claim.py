@@ -1,0 +1,313 @@
+"""Leasing jobs: the head of the queues, taken as ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from jobyard.events import EventKind, StoredEvent
+from jobyard.lease import MAX_BATCH, Claim, Claimed, Lease, Source
+from jobyard_sql.codes import ACTIVE, DELAYED, LIFO, WAITING, Tally
+from jobyard_sql.moves import MAX_TERMS
+from jobyard_sqlite.lanes import QueueRow
+from jobyard_sqlite.transaction import Transaction
+
+LAST: Final = 2**63 - 1
+"""After every insertion number."""
+
+SPENT_KEPT: Final = 1_000
+"""For how many further claims a lease is known that holds nothing any more (CLAIM-8)."""
+
+FORGET_EVERY: Final = 100
+
+WIDTH: Final = 20
+"""The fields of a `Lease`."""
+
+
+class Strand(NamedTuple):
+    """A part of `ready` that is one range: a queue, or one lane of it."""
+
+    by: str
+    key: int
+    queue: QueueRow
+
+
+class Strands(NamedTuple):
+    """The strands of one source, and how many jobs it may give."""
+
+    strands: tuple[Strand, ...]
+    limit: int
+
+
+def claim(tx: Transaction, want: Claim) -> Claimed:
+    """Lease due jobs."""
+    limit = min(want.limit, MAX_BATCH)
+    queues = _open_queues(tx, want.sources)
+    if not limit or not want.sources:
+        return Claimed(leases=(), now=tx.now, next_due=_next_due(tx, queues))
+    again = _again(tx, want)
+    if again is not None:
+        return Claimed(leases=again, now=tx.now, next_due=_next_due(tx, queues))
+    instant = tx.now if want.as_of is None else want.as_of
+    next_due = promote(tx, queues, instant)
+    sources = _sources(tx, want.sources, queues)
+    leases = _take(tx, want, sources, limit) if sources else ()
+    return Claimed(leases=leases, now=tx.now, next_due=next_due)
+
+
+def _again(tx: Transaction, want: Claim) -> tuple[Lease, ...] | None:
+    """Return what the first call of a repeated claim still holds; `None` for a first one."""
+    lease = tx.row(tx.moves.lease_of, (want.lease_id,))
+    if lease is None:
+        return None
+    fence, until = lease
+    rows = tx.rows(tx.moves.held_leases, (want.lease_id, fence, until, fence))
+    return tuple(Lease(*row) for row in rows)
+
+
+def _open_queues(tx: Transaction, sources: Sequence[Source]) -> dict[str, QueueRow]:
+    """Return the queues of the sources that are known and not paused."""
+    names = {source.queue for source in sources}
+    found = ((name, tx.queue(name)) for name in names)
+    return {name: queue for name, queue in found if queue is not None and not queue.paused}
+
+
+def _next_due(tx: Transaction, queues: dict[str, QueueRow]) -> int | None:
+    dues = [tx.row(tx.moves.next_due, (queue.id,)) for queue in queues.values()]
+    return min((due for (due,) in filter(None, dues)), default=None)
+
+
+def promote(tx: Transaction, queues: dict[str, QueueRow], instant: int) -> int | None:
+    """Let due delayed jobs wait, a bounded number; return the due of the first that is left."""
+    earliest: int | None = None
+    for queue in queues.values():
+        row = tx.row(tx.moves.next_due, (queue.id,))
+        if row is not None and row[0] <= instant:
+            last = tx.row(tx.moves.last_promoted, (queue.id, instant)) or (instant, LAST)
+            moved = tx.run(tx.moves.promote, (queue.id, *last))
+            tx.run(tx.moves.promoted, (queue.id, *last))
+            delta = tx.delta(queue.id, queue.name)
+            delta.move(DELAYED, WAITING, moved)
+            delta.due_before = True
+            row = tx.row(tx.moves.next_due, (queue.id,))
+        if row is not None and (earliest is None or row[0] < earliest):
+            earliest = row[0]
+    return earliest
+
+
+def _sources(
+    tx: Transaction, sources: Sequence[Source], queues: dict[str, QueueRow]
+) -> list[Strands]:
+    """Find the ranges that the sources may take from."""
+    found = []
+    for source in sources:
+        queue = queues.get(source.queue)
+        if queue is None or source.limit <= 0:
+            continue
+        strands = _strands(tx, source, queue)
+        if strands:
+            found.append(Strands(strands, source.limit))
+    return found
+
+
+def _strands(tx: Transaction, source: Source, queue: QueueRow) -> tuple[Strand, ...]:
+    whole = Strand("queue", queue.id, queue)
+    if source.names is None and source.channels is None:
+        return (whole,)
+    lanes = tx.lanes(queue)
+    names, channels = source.names, source.channels
+    served = [
+        lane
+        for lane in lanes
+        if (names is None or lane.name in names) and (channels is None or lane.channel in channels)
+    ]
+    if len(served) == len(lanes):
+        return (whole,)
+    return tuple(Strand("lane", lane.id, queue) for lane in served)
+
+
+def _take(
+    tx: Transaction, want: Claim, sources: Sequence[Strands], limit: int
+) -> tuple[Lease, ...]:
+    fence, until = tx.next_fence, tx.now + want.ttl_ms
+    if len(sources) == 1 and len(sources[0].strands) == 1:
+        leases = _take_one(tx, want.lease_id, sources[0], limit=limit, until=until)
+    else:
+        leases = _take_merged(tx, want.lease_id, sources, limit=limit, until=until)
+    if leases:
+        tx.take_fence()
+        tx.run(
+            tx.moves.put_lease,
+            (fence, want.lease_id, until, tx.now, want.worker, len(leases)),
+        )
+        if not fence % FORGET_EVERY:
+            tx.run(tx.moves.forget_leases, (fence - SPENT_KEPT,))
+        if tx.listening:
+            _tell(tx, leases, want.worker)
+    return leases
+
+
+def head(tx: Transaction, lease_id: str, source: Strands, *, limit: int, until: int) -> list[Any]:
+    """Read the first jobs of a range, as the fields of leases."""
+    strand = source.strands[0]
+    return tx.rows(
+        tx.moves.head[strand.by],
+        (
+            lease_id,
+            tx.next_fence,
+            strand.queue.name,
+            until,
+            strand.key,
+            min(limit, source.limit),
+        ),
+    )
+
+
+def _take_one(
+    tx: Transaction, lease_id: str, source: Strands, *, limit: int, until: int
+) -> tuple[Lease, ...]:
+    """Take the head of one range."""
+    strand = source.strands[0]
+    while True:
+        leases = tuple(Lease(*row) for row in head(tx, lease_id, source, limit=limit, until=until))
+        if not _set_aside(tx, leases, dict.fromkeys([strand.queue.name], strand.queue.id)):
+            break
+    if leases:
+        _move(tx, strand, leases[-1], len(leases))
+    return leases
+
+
+def _set_aside(tx: Transaction, leases: Sequence[Lease], queue_ids: dict[str, int]) -> bool:
+    """Put jobs past their time to live out of the way, for the reaper to end; tell if any."""
+    found = False
+    for lease in leases:
+        if lease.expires_at is not None and lease.expires_at <= tx.now:
+            tx.run(tx.moves.set_aside, (queue_ids[lease.queue], *key_of(lease)))
+            found = True
+    return found
+
+
+def key_of(lease: Lease) -> tuple[int, int, int]:
+    """Return a lease's place in the order of its range."""
+    sign = -1 if lease.flags & LIFO else 1
+    return -lease.priority, sign * lease.due_at, sign * lease.no
+
+
+def _move(tx: Transaction, strand: Strand, last: Lease, count: int) -> None:
+    """Move the head of a range, up to and with one job, to the running jobs."""
+    place = (strand.key, *key_of(last))
+    tx.run(tx.moves.move[strand.by], (tx.next_fence, *place))
+    tx.run(tx.moves.drop[strand.by], place)
+    delta = tx.delta(strand.queue.id, strand.queue.name)
+    delta.move(WAITING, ACTIVE, count)
+    delta.tally(Tally.STARTED, count)
+
+
+def _take_merged(
+    tx: Transaction, lease_id: str, sources: Sequence[Strands], *, limit: int, until: int
+) -> tuple[Lease, ...]:
+    """Take the common head of several ranges."""
+    strands = [strand for source in sources for strand in source.strands]
+    queue_ids = {strand.queue.name: strand.queue.id for strand in strands}
+    while True:
+        rows = merged_head(tx, lease_id, sources, limit=limit, until=until)
+        leases = tuple(Lease(*row[:WIDTH]) for row in rows)
+        if not _set_aside(tx, leases, queue_ids):
+            break
+    counts: dict[int, int] = {}
+    last: dict[int, Lease] = {}
+    for row, lease in zip(rows, leases, strict=True):
+        counts[row[WIDTH]] = counts.get(row[WIDTH], 0) + 1
+        last[row[WIDTH]] = lease
+    for number, lease in last.items():
+        _move(tx, strands[number], lease, counts[number])
+    return leases
+
+
+def merged_head(
+    tx: Transaction, lease_id: str, sources: Sequence[Strands], *, limit: int, until: int
+) -> list[Any]:
+    """Read the first jobs of several ranges in their common order, each with its range's number.
+
+    One compound select merges a few hundred ranges; more are merged in parts, and those parts
+    here.
+    """
+    numbered: list[tuple[list[tuple[int, Strand]], int]] = []
+    number = 0
+    for source in sources:
+        strands = list(enumerate(source.strands, number))
+        numbered.append((strands, source.limit))
+        number += len(strands)
+    rows: list[Any] = []
+    for part in _parts(numbered):
+        rows += _merged_part(tx, lease_id, part, limit=limit, until=until)
+    if number <= MAX_TERMS:
+        return rows
+    rows.sort(key=lambda row: key_of(Lease(*row[:WIDTH])))
+    return _within_limits(rows, numbered, limit)
+
+
+Numbered = list[tuple[list[tuple[int, Strand]], int]]
+
+
+def _parts(numbered: Numbered) -> list[Numbered]:
+    """Cut sources into parts of not too many strands each."""
+    parts: list[Numbered] = [[]]
+    room = MAX_TERMS
+    for strands, limit in numbered:
+        rest = strands
+        while rest:
+            if not room:
+                parts.append([])
+                room = MAX_TERMS
+            parts[-1].append((rest[:room], limit))
+            room, rest = room - len(rest[:room]), rest[room:]
+    return parts
+
+
+def _within_limits(rows: list[Any], numbered: Numbered, limit: int) -> list[Any]:
+    """Apply the limits of the sources, and of all, to rows merged from several parts."""
+    source_of = {
+        number: index for index, (strands, _) in enumerate(numbered) for number, _ in strands
+    }
+    room = [source_limit for _, source_limit in numbered]
+    taken: list[Any] = []
+    for row in rows:
+        source = source_of[row[WIDTH]]
+        if room[source] and len(taken) < limit:
+            room[source] -= 1
+            taken.append(row)
+    return taken
+
+
+def _merged_part(
+    tx: Transaction, lease_id: str, sources: Numbered, *, limit: int, until: int
+) -> list[Any]:
+    free = [strand for strands, most in sources if most >= limit for strand in strands]
+    limited = [(strands, most) for strands, most in sources if most < limit]
+    shape = tuple(tuple(strand.by for _, strand in strands) for strands, _ in limited)
+    sql = tx.moves.merged_head(tuple(strand.by for _, strand in free), shape)
+    parameters: list[object] = [lease_id, tx.next_fence, until]
+    for number, strand in free:
+        parameters += (number, strand.key)
+    for strands, most in limited:
+        for number, strand in strands:
+            parameters += (number, strand.key)
+        parameters.append(most)
+    parameters.append(limit)
+    return tx.rows(sql, parameters)
+
+
+def _tell(tx: Transaction, leases: Sequence[Lease], worker: str) -> None:
+    tx.events.extend(
+        StoredEvent(
+            kind=EventKind.ACTIVE,
+            at=tx.now,
+            queue=lease.queue,
+            job_id=lease.job_id,
+            name=lease.name,
+            worker=worker,
+            attempt=lease.failures + 1,
+        )
+        for lease in leases
+    )

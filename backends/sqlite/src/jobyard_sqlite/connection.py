@@ -1,0 +1,152 @@
+"""Opening the file, and turning the driver's errors into ours."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from jobyard.errors import (
+    BackendError,
+    BackendUnavailable,
+    ConfigError,
+    JobyardError,
+    StorageNotPrepared,
+    StoreBusy,
+    StoreCorrupt,
+    StoreFull,
+)
+from jobyard_sqlite.place import SqliteOptions
+
+JOURNAL_LIMIT: Final = 64 * 1024 * 1024
+"""To how many bytes the write-ahead log is cut back after it was longer."""
+
+PRIMARY: Final = 0xFF
+"""The part of an extended error code that is the code."""
+
+MEANINGS: Final[dict[int, tuple[type[JobyardError], str]]] = {
+    sqlite3.SQLITE_BUSY: (StoreBusy, "other processes kept the database locked for too long"),
+    sqlite3.SQLITE_LOCKED: (StoreBusy, "another connection kept a table locked for too long"),
+    sqlite3.SQLITE_FULL: (StoreFull, "the disk that holds the database is full"),
+    sqlite3.SQLITE_CORRUPT: (StoreCorrupt, "the database file is damaged"),
+    sqlite3.SQLITE_NOTADB: (StoreCorrupt, "the file is not an SQLite database"),
+    sqlite3.SQLITE_CANTOPEN: (
+        BackendUnavailable,
+        "the database file cannot be opened; look at the rights of the file and of its folder",
+    ),
+    sqlite3.SQLITE_READONLY: (
+        BackendUnavailable,
+        "the database cannot be written to; look at the rights of the file and of its folder",
+    ),
+    sqlite3.SQLITE_PERM: (BackendUnavailable, "the rights of the database file forbid it"),
+    sqlite3.SQLITE_AUTH: (BackendUnavailable, "the rights of the database file forbid it"),
+    sqlite3.SQLITE_IOERR: (BackendUnavailable, "the disk that holds the database fails"),
+    sqlite3.SQLITE_NOMEM: (BackendUnavailable, "there is no memory left for the database"),
+}
+
+
+def code_of(error: sqlite3.Error) -> int:
+    """Tell the primary code of an error of the driver, 0 when it has none."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code & PRIMARY if isinstance(code, int) else 0
+
+
+@contextlib.contextmanager
+def translating() -> Iterator[None]:
+    """Raise the driver's errors as ours, the original as the cause: the one place that does."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise translated(error) from error
+
+
+def translated(error: sqlite3.Error) -> JobyardError:
+    """Say in our words what an error of the driver means."""
+    meaning = MEANINGS.get(code_of(error))
+    if meaning is not None:
+        kind, text = meaning
+        return kind(text)
+    text = str(error)
+    if "no such table" in text:
+        return StorageNotPrepared()
+    if "created in a thread" in text:
+        return ConfigError(
+            "the connection must be made with sqlite3.connect(…, check_same_thread=False): "
+            "the backend works on it in a thread of its own"
+        )
+    return BackendError(f"SQLite refused: {text}")
+
+
+def make_private(path: Path) -> None:
+    """Create the file, readable by its owner alone, if there is none.
+
+    SQLite gives its -wal and -shm files the rights of the file. The file gets its name only after
+    it is closed: closing a descriptor of a database that this process has open drops its locks.
+    """
+    if path.exists():
+        return
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        return  # another process was first
+    except OSError:
+        # No hard links here: as narrow as it gets without them.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    finally:
+        draft.unlink()
+
+
+def check_folder(path: Path) -> None:
+    """Raise `BackendUnavailable` if there is no folder for the file to be in."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise BackendUnavailable(
+            f"the folder {folder} of the database does not exist; create it, or correct the URL"
+        )
+
+
+def connect(path: Path | None) -> sqlite3.Connection:
+    """Open a connection that any thread may use."""
+    with translating():
+        if path is not None:
+            check_folder(path)
+            try:
+                make_private(path)
+            except OSError as error:
+                raise BackendUnavailable(
+                    f"the database {path} cannot be created: {error.strerror}"
+                ) from error
+        return sqlite3.connect(
+            ":memory:" if path is None else path,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=512,
+            timeout=0.05,
+        )
+
+
+def settle_in(connection: sqlite3.Connection, options: SqliteOptions) -> None:
+    """Set a connection of ours up for writing."""
+    synchronous = "FULL" if options.durability == "full" else "NORMAL"
+    for pragma in (
+        "journal_mode = WAL",
+        f"synchronous = {synchronous}",
+        "trusted_schema = OFF",
+        "cell_size_check = ON",
+        f"journal_size_limit = {JOURNAL_LIMIT}",
+        "temp_store = MEMORY",
+    ):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+
+
+def settle_in_reader(connection: sqlite3.Connection) -> None:
+    """Set a connection of ours up for reading."""
+    for pragma in ("query_only = ON", "trusted_schema = OFF", "cell_size_check = ON"):
+        connection.execute(f"PRAGMA {pragma}").fetchall()

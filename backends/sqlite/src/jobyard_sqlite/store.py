@@ -1,0 +1,287 @@
+"""The database behind a handle: a connection that writes, one that reads, a thread for each."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+from jobyard.clock import Clock
+from jobyard.errors import BackendClosed, BackendError, ConfigError, StoreBusy
+from jobyard_sql.flavor import SQLITE
+from jobyard_sql.looking import looking
+from jobyard_sql.moves import moves
+from jobyard_sql.signals import signals
+from jobyard_sqlite.bell import Bell
+from jobyard_sqlite.connection import (
+    code_of,
+    connect,
+    settle_in,
+    settle_in_reader,
+    translated,
+    translating,
+)
+from jobyard_sqlite.lanes import Lanes
+from jobyard_sqlite.looking import Look
+from jobyard_sqlite.place import SqliteOptions
+from jobyard_sqlite.thread import Thread
+from jobyard_sqlite.transaction import Transaction
+
+T = TypeVar("T")
+
+NAP: Final = 0.004
+"""For how long, at most, a writer sleeps before it asks for the lock again."""
+
+
+def host_now() -> int:
+    """Tell the host's time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class Store:
+    """An open database.
+
+    A write is one function, run in one hop to the writing thread, with its whole transaction
+    inside: nothing is awaited while the lock is held. Reads have a connection of their own, so
+    that a long one does not hold the writes up; where there is only one connection they share it.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: Path | None,
+        namespace: str,
+        options: SqliteOptions,
+        clock: Clock | None,
+        connection: sqlite3.Connection | None = None,
+    ) -> None:
+        self.path = path
+        self.namespace = namespace
+        self.options = options
+        self.clock = clock
+        self.bell = Bell(path, namespace, enabled=options.wakeup == "auto")
+        self._given = connection
+        self._moves = moves(namespace)
+        self._looking = looking(namespace, SQLITE)
+        self._signals = signals(namespace, SQLITE)
+        self._lanes = Lanes()
+        self._pid = os.getpid()
+        self._loop = asyncio.get_running_loop()
+        self._threads: list[Thread] = []
+        self._connections: list[sqlite3.Connection] = []
+
+    # -- life
+
+    async def open(self) -> None:
+        """Connect."""
+        self._writer = self._thread("writer")
+        try:
+            self._write_cursor = await self._writer.call(self._open_writer)
+            self._reader, self._read_cursor = self._writer, self._write_cursor
+            if self._given is None and self.path is not None:
+                self._reader = self._thread("reader")
+                self._read_cursor = await self._reader.call(self._open_reader)
+        except BaseException:
+            await self.close()
+            raise
+
+    def _thread(self, role: str) -> Thread:
+        thread = Thread(f"jobyard-sqlite-{role}", self._loop)
+        self._threads.append(thread)
+        return thread
+
+    def _open_writer(self) -> sqlite3.Cursor:
+        with translating():
+            if self._given is not None:
+                return self._cursor(self._given)
+            connection = connect(self.path)
+            self._connections.append(connection)
+            self._patiently(lambda: settle_in(connection, self.options))
+            return self._cursor(connection)
+
+    def _open_reader(self) -> sqlite3.Cursor:
+        with translating():
+            connection = connect(self.path)
+            self._connections.append(connection)
+            self._patiently(lambda: settle_in_reader(connection))
+            return self._cursor(connection)
+
+    def _cursor(self, connection: sqlite3.Connection) -> sqlite3.Cursor:
+        cursor = connection.cursor()
+        cursor.row_factory = None
+        return cursor
+
+    async def close(self) -> None:
+        """Let go of everything but a connection that was given."""
+        threads, self._threads = self._threads, []
+        for thread in reversed(threads):
+            thread.stop()
+        connections, self._connections = self._connections, []
+        for connection in reversed(connections):
+            connection.close()
+        self.bell.close()
+
+    # -- calls
+
+    def check(self) -> None:
+        """Raise if this is not the process or the event loop that opened the handle."""
+        if os.getpid() != self._pid:
+            raise BackendError(
+                "this process was forked after the backend was opened; an SQLite connection does "
+                "not survive that: open a backend of its own in each process"
+            )
+        if asyncio.get_running_loop() is not self._loop:
+            raise BackendError(
+                "the backend was opened in another event loop; open one in each event loop"
+            )
+        if not self._threads:
+            raise BackendClosed
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run a function as one write transaction."""
+        self.check()
+        return await self._writer.call(lambda: self._write(work))
+
+    async def rehearse(self, work: Callable[[Transaction], T]) -> T:
+        """Run a function as a write transaction, and take back what it did."""
+        self.check()
+        return await self._writer.call(lambda: self._rehearse(work))
+
+    async def read(self, work: Callable[[Look], T]) -> T:
+        """Run a function that looks at one moment of the store."""
+        self.check()
+        return await self._reader.call(lambda: self._read(work))
+
+    async def alter(self, work: Callable[[sqlite3.Cursor], T]) -> T:
+        """Run a function on the bare connection, in a write transaction."""
+        self.check()
+        return await self._writer.call(lambda: self._alter(work))
+
+    async def inquire(self, work: Callable[[sqlite3.Cursor], T]) -> T:
+        """Run a function on the bare connection that reads."""
+        self.check()
+        return await self._reader.call(lambda: self._inquire(work))
+
+    def now(self, look: Look) -> int:
+        """Tell the store's time."""
+        if self.clock is not None:
+            return self.clock.now_ms()
+        ((stored, *_),) = look.rows(self._moves.counter)
+        return max(int(stored), host_now())
+
+    # -- in the threads
+
+    def _write(self, work: Callable[[Transaction], T]) -> T:
+        with translating():
+            self._begin()
+            try:
+                transaction = self._transaction()
+                answer = work(transaction)
+                transaction.finish()
+                self._write_cursor.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                self._lanes.forget()
+                raise
+        woken = [delta.name for delta in transaction.deltas.values() if delta.woken]
+        if woken or transaction.events:
+            self.bell.ring(self._loop, woken, events=bool(transaction.events))
+        return answer
+
+    def _rehearse(self, work: Callable[[Transaction], T]) -> T:
+        with translating():
+            self._begin()
+            try:
+                return work(self._transaction())
+            finally:
+                self._roll_back()
+
+    def _alter(self, work: Callable[[sqlite3.Cursor], T]) -> T:
+        with translating():
+            self._begin()
+            try:
+                answer = work(self._write_cursor)
+                self._write_cursor.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+            return answer
+
+    def _read(self, work: Callable[[Look], T]) -> T:
+        look = Look(self._read_cursor, looking=self._looking, signals=self._signals)
+        return self._inquire(lambda _: work(look))
+
+    def _inquire(self, work: Callable[[sqlite3.Cursor], T]) -> T:
+        cursor = self._read_cursor
+
+        def attempt() -> T:
+            cursor.execute("BEGIN")
+            try:
+                return work(cursor)
+            finally:
+                if cursor.connection.in_transaction:
+                    cursor.execute("ROLLBACK")
+
+        with translating():
+            return self._patiently(attempt)
+
+    def _transaction(self) -> Transaction:
+        clock = self.clock
+        return Transaction(
+            self._write_cursor,
+            moves=self._moves,
+            looking=self._looking,
+            signals=self._signals,
+            lanes=self._lanes,
+            clock_now=None if clock is None else clock.now_ms(),
+            host_now=host_now(),
+        )
+
+    def _begin(self) -> None:
+        if self._given is not None:
+            self._check_given(self._given)
+        try:
+            self._write_cursor.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if not isinstance(translated(error), StoreBusy):
+                raise
+            self._patiently(lambda: self._write_cursor.execute("BEGIN IMMEDIATE"))
+
+    def _check_given(self, connection: sqlite3.Connection) -> None:
+        if getattr(connection, "autocommit", None) is False:
+            raise ConfigError(
+                "the connection must not have autocommit=False: the backend begins and commits "
+                "transactions of its own on it"
+            )
+        if connection.in_transaction:
+            raise BackendError(
+                "the connection has a transaction open; commit it before the backend is used"
+            )
+
+    def _roll_back(self) -> None:
+        connection = self._write_cursor.connection
+        if connection.in_transaction:
+            self._write_cursor.execute("ROLLBACK")
+
+    def _patiently(self, attempt: Callable[[], T]) -> T:
+        """Try again while others hold the lock, up to the deadline.
+
+        SQLite's own waiting sleeps ever longer and is not fair: it is kept short, and this
+        sleeps a little, at random, so that a writer gets its turn soon after the lock is free.
+        """
+        deadline = time.monotonic() + self.options.busy_timeout
+        while True:
+            try:
+                return attempt()
+            except sqlite3.OperationalError as error:
+                if code_of(error) not in BUSY or time.monotonic() >= deadline:
+                    raise
+            time.sleep(random.uniform(0, NAP))
+
+
+BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
