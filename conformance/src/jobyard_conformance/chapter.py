@@ -15,10 +15,13 @@ from typing import Any, ClassVar, Final
 
 from jobyard.backend import Capability
 
-__all__ = ["DEADLINE", "Chapter", "requires"]
+__all__ = ["DEADLINE", "NOT_CLAIMED", "Chapter", "requires"]
 
 DEADLINE: Final = 120.0
 """Seconds after which a test that has not ended fails: a backend that hangs is told so."""
+
+NOT_CLAIMED: Final = "not claimed: "
+"""How the reason begins of a test that does not apply to a backend."""
 
 RUNNER: Final = "jobyard_runner"
 

@@ -66,6 +66,10 @@ class Harness(ABC):
         """Mark the test's namespace as made by a newer version, and tell whether that is done."""
         return False
 
+    async def restart(self) -> bool:
+        """Restart the store, if it is a server of the test's own, and tell whether that is done."""
+        return False
+
     async def cut(self) -> bool:
         """Cut the handles off from the store until `heal`, and tell whether that is done."""
         return False

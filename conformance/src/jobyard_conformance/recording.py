@@ -17,11 +17,12 @@ from jobyard.lease import Lease
 
 __all__ = ["Call", "Transcript", "recorded", "shown"]
 
-KEPT: Final = 400
+KEPT: Final = 60
 """How many calls a transcript keeps, the latest."""
 
 SHOWN_ITEMS: Final = 6
 SHOWN_BYTES: Final = 24
+SHOWN_LINE: Final = 400
 
 
 @dataclass(slots=True)
@@ -68,7 +69,8 @@ class Transcript:
         lines = [f"… {self.dropped} earlier calls"] if self.dropped else []
         for call in self.calls:
             passed = "" if call.at is None or first is None else f"+{call.at - first} ms "
-            lines.append(f"{passed}{call}")
+            line = f"{passed}{call}"
+            lines.append(line if len(line) <= SHOWN_LINE else f"{line[:SHOWN_LINE]} …")
         return "\n".join(lines)
 
 

@@ -9,16 +9,13 @@ import pytest
 
 from jobyard.backend import Backend, Capability
 from jobyard.clock import ManualClock
-from jobyard_conformance.chapter import Chapter
+from jobyard_conformance.chapter import NOT_CLAIMED, Chapter
 from jobyard_conformance.chapters import CHAPTERS
 from jobyard_conformance.clauses import cited, read_clauses
 from jobyard_conformance.harness import Harness
 from jobyard_conformance.yard import Yard
 
-__all__ = ["NOT_CLAIMED", "YARD", "ConformanceSuite"]
-
-NOT_CLAIMED = "not claimed: "
-"""How the reason begins of a test that does not apply to a backend."""
+__all__ = ["YARD", "ConformanceSuite"]
 
 YARD = pytest.StashKey[Yard]()
 

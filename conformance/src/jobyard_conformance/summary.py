@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from jobyard.backend import CONTRACT
-from jobyard_conformance.suite import NOT_CLAIMED
+from jobyard_conformance.chapter import NOT_CLAIMED
 
 __all__ = ["Certificate", "Suite", "tally"]
 

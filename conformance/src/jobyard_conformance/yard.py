@@ -161,7 +161,7 @@ class Yard:
         msg = "the sweep never said that it was done"
         raise AssertionError(msg)
 
-    async def subscribe(self, *, ttl_ms: int = 3_600_000) -> str:
+    async def subscribe(self, *, ttl_ms: int = 86_400_000) -> str:
         """Subscribe to events and tell the cursor."""
         return await self.backend.subscribe("suite", ttl_ms=ttl_ms)
 

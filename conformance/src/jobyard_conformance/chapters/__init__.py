@@ -6,17 +6,25 @@ from jobyard_conformance.chapter import Chapter
 from jobyard_conformance.chapters.adding import Adding
 from jobyard_conformance.chapters.changing import Changing
 from jobyard_conformance.chapters.claiming import Claiming
+from jobyard_conformance.chapters.clocks import Clocks
 from jobyard_conformance.chapters.controlling import Controlling
+from jobyard_conformance.chapters.crashes import Crashes
+from jobyard_conformance.chapters.draining import Draining
+from jobyard_conformance.chapters.events import Events
 from jobyard_conformance.chapters.extending import Extending
+from jobyard_conformance.chapters.life import Life
+from jobyard_conformance.chapters.listening import Listening
 from jobyard_conformance.chapters.looking import Looking
 from jobyard_conformance.chapters.metrics import Counting
 from jobyard_conformance.chapters.ordering import Ordering
 from jobyard_conformance.chapters.outcomes import Outcomes
+from jobyard_conformance.chapters.races import Races
 from jobyard_conformance.chapters.reaping import Reaping
 from jobyard_conformance.chapters.reporting import Reporting
 from jobyard_conformance.chapters.scheduling import Scheduling
 from jobyard_conformance.chapters.settling import Settling
 from jobyard_conformance.chapters.sweeping import Sweeping
+from jobyard_conformance.chapters.whole import Whole
 from jobyard_conformance.chapters.workers import Workers
 
 __all__ = ["CHAPTERS"]
@@ -37,4 +45,12 @@ CHAPTERS: tuple[type[Chapter], ...] = (
     Scheduling,
     Workers,
     Counting,
+    Events,
+    Draining,
+    Listening,
+    Life,
+    Clocks,
+    Whole,
+    Races,
+    Crashes,
 )

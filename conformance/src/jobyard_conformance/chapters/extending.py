@@ -72,7 +72,7 @@ class Extending(Chapter):
         assert (await yard.job("b")).state is JobState.WAITING
 
     @clause("EXTEND-2")
-    async def test_a_forged_lease_is_lost(self, yard: Yard) -> None:
+    async def test_a_forged_lease_extends_nothing(self, yard: Yard) -> None:
         lease = await yard.running(spec("a"))
         before = await yard.job("a")
         forged = msgspec.structs.replace(lease, lease_id="forged")

@@ -23,7 +23,7 @@ class Looking(Chapter):
     chapter = "looking"
 
     @clause("GET-1")
-    async def test_answers_are_in_the_order_asked(self, yard: Yard) -> None:
+    async def test_records_are_in_the_order_asked(self, yard: Yard) -> None:
         await yard.backend.add([specs("a", "b", "c")])
         await yard.finish(spec("z", queue="other"), Done())
         asked = ["z", "c", "unknown", "a", "c", "A"]
