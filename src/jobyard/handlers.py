@@ -51,6 +51,8 @@ class Handlers:
 
     def __init__(self) -> None:
         self._by_lane: dict[tuple[str, str], Handler] = {}
+        self.version = 0
+        """Grows with each registration: a worker looks whether it knows the latest."""
 
     def register(
         self,
@@ -86,6 +88,7 @@ class Handlers:
             concurrency=concurrency,
         )
         self._by_lane[lane] = handler
+        self.version += 1
         return handler
 
     def find(self, queue: str, name: str) -> Handler | None:

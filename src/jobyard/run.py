@@ -84,6 +84,11 @@ class Run:
             self._token = CancelToken()
         return self._token
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether the handler has looked at the token: it may be about to end by itself."""
+        return self._token is not None
+
     async def progress(self, value: object) -> None:
         """Write the run's progress; raise `LeaseLost` if the job is not this run's any more."""
         data = codec.encode(value, limit=PROGRESS_LIMIT, what="the progress")

@@ -1,0 +1,19 @@
+"""The worker: what claims jobs, runs their handlers and settles them."""
+
+from jobyard.worker.chores import Chore
+from jobyard.worker.host import WorkerHost
+from jobyard.worker.processes import ProcessJob
+from jobyard.worker.signals import stop_on_signals
+from jobyard.worker.tally import WorkerStats
+from jobyard.worker.threads import ThreadJob
+from jobyard.worker.worker import Worker
+
+__all__ = [
+    "Chore",
+    "ProcessJob",
+    "ThreadJob",
+    "Worker",
+    "WorkerHost",
+    "WorkerStats",
+    "stop_on_signals",
+]

@@ -1,0 +1,159 @@
+"""Which handler runs which jobs in this worker, and which jobs it may claim right now."""
+
+from __future__ import annotations
+
+import inspect
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any, Literal, assert_never
+
+from jobyard.handle import Job
+from jobyard.handlers import Handler, HandlerKind, Handlers
+from jobyard.lease import MAX_BATCH, Source
+from jobyard.run import Run
+from jobyard.worker.processes import Processes
+from jobyard.worker.threads import Threads
+
+__all__ = ["OrphanPolicy", "Route", "Routes"]
+
+OrphanPolicy = Literal["leave", "fail"]
+Call = Callable[[Job], Coroutine[Any, Any, object]]
+
+
+class Route:
+    """A handler as this worker calls it, and how many of its runs there are.
+
+    `call` is what runs for a job: an onion of middleware belongs around it, in `Routes._call_of`.
+    `parked` holds runs that wait for their turn, when a claim could not respect the limit.
+    """
+
+    __slots__ = ("active", "call", "can_be_cut", "handler", "limit", "parked")
+
+    def __init__(self, handler: Handler, call: Call) -> None:
+        self.active = 0
+        self.parked: deque[Run] = deque()
+        self.lead_to(handler, call)
+
+    def lead_to(self, handler: Handler, call: Call) -> None:
+        """Take another handler, as when one is replaced; the runs of the old one still count."""
+        self.handler = handler
+        self.call = call
+        self.can_be_cut = handler.kind is not HandlerKind.THREAD
+        self.limit = handler.concurrency
+
+
+class Routes:
+    """The routes of the handlers, kept in step with them, and the sources of the next claim."""
+
+    def __init__(
+        self,
+        handlers: Handlers,
+        queues: Sequence[str] | None,
+        *,
+        orphan_policy: OrphanPolicy,
+        threads: Threads,
+        processes: Processes,
+    ) -> None:
+        """Serve the given queues, or all that have handlers."""
+        self._handlers = handlers
+        self._queues = None if queues is None else tuple(dict.fromkeys(queues))
+        self._orphan_policy = orphan_policy
+        self._threads = threads
+        self._processes = processes
+        self._version = -1
+        self._sources: tuple[Source, ...] | None = None
+        self._lanes: dict[tuple[str, str], Route] = {}
+        self.find = self._lanes.get
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues that this worker serves."""
+        return self._handlers.queues() if self._queues is None else self._queues
+
+    @property
+    def leaves_orphans(self) -> bool:
+        """Whether jobs without a handler are left alone."""
+        return self._orphan_policy == "leave"
+
+    def changed(self) -> None:
+        """Reckon the sources anew before the next claim: a limited route's runs have changed."""
+        self._sources = None
+
+    def sources(self) -> tuple[Source, ...]:
+        """Tell where jobs may be claimed now; empty when every handler is at its limit."""
+        if self._version != self._handlers.version:
+            self._renew()
+        if self._sources is None:
+            self._sources = tuple(
+                source for queue in self.queues for source in self._sources_of(queue)
+            )
+        return self._sources
+
+    def __iter__(self) -> Iterator[Route]:
+        """Go through the routes."""
+        return iter(self._lanes.values())
+
+    def _sources_of(self, queue: str) -> list[Source]:
+        if not self.leaves_orphans:
+            return [Source(queue=queue)]
+        shared: list[str] = []
+        sources: list[Source] = []
+        for handler in self._handlers.of_queue(queue):
+            route = self._lanes[queue, handler.name]
+            if route.limit is None:
+                shared.append(handler.name)
+            elif (free := route.limit - route.active) > 0:
+                sources.append(
+                    Source(queue=queue, names=(handler.name,), limit=min(free, MAX_BATCH))
+                )
+        if shared:
+            sources.append(Source(queue=queue, names=tuple(shared)))
+        return sources
+
+    def _renew(self) -> None:
+        """Follow the handlers: those that are new, and those that were replaced."""
+        self._version = self._handlers.version
+        self._sources = None
+        for handler in self._handlers:
+            lane = (handler.queue, handler.name)
+            route = self._lanes.get(lane)
+            if route is None:
+                self._lanes[lane] = Route(handler, self._call_of(handler))
+            elif route.handler is not handler:
+                route.lead_to(handler, self._call_of(handler))
+
+    def _call_of(self, handler: Handler) -> Call:
+        """Make what runs for a job: the one place for an onion around the handler."""
+        takes_job = _takes_an_argument(handler.function)
+        match handler.kind:
+            case HandlerKind.ASYNC:
+                return _in_loop(handler.function, takes_job=takes_job)
+            case HandlerKind.THREAD:
+                return self._threads.caller(handler.function, takes_job=takes_job)
+            case HandlerKind.PROCESS:
+                return self._processes.caller(handler.function, takes_job=takes_job)
+            case _:
+                assert_never(handler.kind)
+
+
+def _in_loop(function: Callable[..., Any], *, takes_job: bool) -> Call:
+    if takes_job:
+        return function
+    return lambda _job: function()
+
+
+def _takes_an_argument(function: Callable[..., Any]) -> bool:
+    """Whether the handler can be called with the job; if that is not known it is."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    kinds = {parameter.kind for parameter in parameters}
+    return bool(
+        kinds
+        & {
+            inspect.Parameter.POSITIONAL_ONLY,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            inspect.Parameter.VAR_POSITIONAL,
+        }
+    )
