@@ -1,0 +1,89 @@
+"""`jobyard doctor`."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from jobyard.cli.failures import ExitCode
+from jobyard.cli.store import JsonOption, NamespaceOption, UrlArgument, service_for
+
+if TYPE_CHECKING:
+    from jobyard import QueueService
+
+__all__ = ["doctor"]
+
+
+def doctor(
+    url: UrlArgument = None, *, namespace: NamespaceOption = None, as_json: JsonOption = False
+) -> None:
+    """Reach a store, and tell what it really promises as it is set up.
+
+    Exit code 0: all is well; 1: there are warnings; 2: the store cannot be reached or used.
+    """
+    import asyncio  # noqa: PLC0415 - not needed for --help
+
+    found = asyncio.run(examine(service_for(url, namespace)))
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        print_findings(found)
+    if any(finding["severity"] != "ok" for finding in found["findings"]):
+        raise typer.Exit(ExitCode.LOOK)
+
+
+async def examine(service: QueueService) -> dict[str, Any]:
+    """Ask a store for what it is and promises, as JSON can carry it."""
+    async with service:
+        began = time.perf_counter()
+        health = await service.health()
+        round_trip = time.perf_counter() - began
+        ahead = health.now / 1000 - time.time()
+        findings = await service.inspect()
+        where = service.connection_info()
+    return {
+        "url": where["url"],
+        "namespace": where["namespace"],
+        "backend": where["backend"],
+        "product": health.product,
+        "version": health.version,
+        "round_trip_ms": round(round_trip * 1000, 2),
+        "clock_ahead_seconds": round(ahead, 3),
+        "findings": [
+            {"subject": f.subject, "severity": f.severity.value, "text": f.text} for f in findings
+        ],
+    }
+
+
+def print_findings(found: dict[str, Any]) -> None:
+    """Print what was found for people."""
+    from rich.console import Console  # noqa: PLC0415 - not needed for --json
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    console.print(Text(f"{found['url']} (namespace {found['namespace']})"))
+    console.print(
+        Text(
+            f"{found['product']} {found['version']} answers in {found['round_trip_ms']:.1f} ms; "
+            f"its clock is {abs(found['clock_ahead_seconds']):.1f} s "
+            f"{'ahead of' if found['clock_ahead_seconds'] >= 0 else 'behind'} this one"
+        )
+    )
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    for finding in found["findings"]:
+        style = "" if finding["severity"] == "ok" else "yellow"
+        table.add_row(
+            Text(finding["severity"], style=style), Text(finding["subject"]), Text(finding["text"])
+        )
+    console.print(table)
+    warnings = sum(finding["severity"] != "ok" for finding in found["findings"])
+    console.print(
+        Text(f"{warnings} warning{'s' if warnings > 1 else ''}" if warnings else "all is well")
+    )

@@ -1,0 +1,60 @@
+"""Which store a command works on: the URL given, or the one in the environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from jobyard.errors import ConfigError, InvalidUrl
+from jobyard.url import BackendUrl
+
+if TYPE_CHECKING:
+    from jobyard import QueueService
+
+__all__ = ["JsonOption", "NamespaceOption", "UrlArgument", "service_for"]
+
+URL_VARIABLE: Final = "JOBYARD_URL"
+SECRETS: Final = frozenset({"password", "passwd", "pass", "secret", "token"})
+
+UrlArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[URL]",
+        show_default=False,
+        help=f"The store, as in sqlite:///jobs.db. Without it: {URL_VARIABLE}.",
+    ),
+]
+NamespaceOption = Annotated[
+    str | None, typer.Option(help="The yard in the store, if there are several.", metavar="NAME")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def service_for(url: str | None, namespace: str | None) -> QueueService:
+    """Make a service for looking: it never creates or upgrades anything in the store."""
+    from jobyard import QueueService  # noqa: PLC0415 - not needed for --help
+
+    if url is None and not os.environ.get(URL_VARIABLE):
+        msg = (
+            f"which store? Give a URL, such as sqlite:///jobs.db, or set {URL_VARIABLE} in the "
+            "environment"
+        )
+        raise ConfigError(msg)
+    if url is not None and _has_secret(url):
+        print(
+            "jobyard: warning: other users of this machine can see the password in the arguments "
+            f"of this command; set {URL_VARIABLE} in the environment instead",
+            file=sys.stderr,
+        )
+    return QueueService(url, namespace=namespace, migrate="check")
+
+
+def _has_secret(url: str) -> bool:
+    try:
+        parsed = BackendUrl.parse(url)
+    except InvalidUrl:
+        return False  # whoever opens it says what is wrong
+    return parsed.password is not None or bool(SECRETS & parsed.options.keys())

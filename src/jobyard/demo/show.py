@@ -1,0 +1,119 @@
+"""The demo from its beginning to its verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from jobyard import QueueService
+from jobyard.demo.account import take_account
+from jobyard.demo.crew import DemoFailed
+from jobyard.demo.indexing import SUMMARY_ID, readings_of, totals_of
+from jobyard.demo.orders import FAILS_EVERY
+from jobyard.demo.reading import Reading, read_entry
+from jobyard.demo.report import report, report_kept
+from jobyard.demo.screen import Screen
+from jobyard.demo.story import Story, url_of
+from jobyard.demo.totals import compare
+from jobyard.demo.tree import Snapshot, take_snapshot
+from jobyard.demo.watch import index
+from jobyard.errors import ConfigError
+
+__all__ = ["LIMIT", "show"]
+
+LIMIT: Final = 5_000
+
+
+async def show(root: Path, screen: Screen, *, limit: int = LIMIT, keep: bool = False) -> int:
+    """Index a folder, kill a worker meanwhile, compare the outcome with a plain walk.
+
+    Returns the exit code: 0 if all is right, 1 if anything differs. The database is removed, unless
+    something differs or `keep` says otherwise.
+    """
+    snapshot = take_snapshot(root, limit=limit)
+    folder = new_folder()
+    story = Story(snapshot=snapshot, folder=folder, url=url_of(folder / "jobs.db"))
+    stays = keep
+    try:
+        introduce(story, screen)
+        await play(story, screen)
+        report(story, screen)
+        stays = keep or bool(story.problems)
+    finally:
+        if not stays:
+            shutil.rmtree(folder, ignore_errors=True)
+    if stays:
+        report_kept(story, screen)
+    return 1 if story.problems else 0
+
+
+def new_folder() -> Path:
+    """Make the folder for the database; raise `ConfigError` where there can be none."""
+    try:
+        return Path(tempfile.mkdtemp(prefix="jobyard-demo-"))
+    except OSError as error:
+        msg = f"there is no place for the database of the demo: {error.strerror}; set TMPDIR"
+        raise ConfigError(msg) from error
+
+
+def introduce(story: Story, screen: Screen) -> None:
+    """Say what is going to be indexed, and what is left out."""
+    snapshot = story.snapshot
+    rows = [("tree", f"{story.files:,} files, {snapshot.size:,} bytes")]
+    if snapshot.is_cut:
+        rows.append(("cut", f"there are more: --limit takes the first {story.files:,}"))
+    if left_out := left_out_of(snapshot):
+        rows.append(("left out", ", ".join(left_out)))
+    rows += [
+        ("store", "one SQLite file, shared by all processes"),
+        ("order", "large files first: a large one that starts last is waited for"),
+        ("failures", f"every {FAILS_EVERY}th file fails once, with a simulated I/O error"),
+    ]
+    if story.pace:
+        rows.append(("pace", f"a small tree: each run takes at least {story.pace:.2f} s"))
+    screen.facts("jobyard demo: index a folder, and lose a worker meanwhile", rows)
+    screen.say()
+
+
+def left_out_of(snapshot: Snapshot) -> list[str]:
+    """Name what a snapshot leaves out."""
+    names = sorted({path.rpartition("/")[2] for path in snapshot.folders})
+    counts = (
+        (snapshot.links, "symbolic links (not followed)"),
+        (snapshot.others, "special files"),
+        (len(snapshot.closed), "that cannot be opened"),
+    )
+    return [*names, *(f"{count:,} {what}" for count, what in counts if count)]
+
+
+async def play(story: Story, screen: Screen) -> None:
+    """Let it happen, and check the outcome."""
+    try:
+        async with QueueService(story.url) as service:
+            with screen:
+                await index(service, story, screen)
+            await check(service, story)
+    except DemoFailed as failure:
+        story.problems.append(str(failure))
+
+
+async def check(service: QueueService, story: Story) -> None:
+    """Compare what the jobs reported with a plain walk, one file after the other."""
+    began = time.monotonic()
+    by_walk = await asyncio.to_thread(walk, story.snapshot)
+    story.walk_seconds = time.monotonic() - began
+    story.readings = await readings_of(service)
+    summary = totals_of((await service.get_job(SUMMARY_ID)).result)
+    story.comparison = compare(by_walk, story.readings, summary)
+    story.problems += story.comparison.differences
+    story.account = await take_account(service, expected=story.files)
+    story.problems += story.account.problems()
+
+
+def walk(snapshot: Snapshot) -> dict[str, Reading]:
+    """Read every file without any queue."""
+    return {entry.path: read_entry(snapshot.root, entry) for entry in snapshot.entries}
