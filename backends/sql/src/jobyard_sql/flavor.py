@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Select, bindparam, column, func, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
 from jobyard.errors import ConfigError
@@ -32,6 +33,7 @@ class Flavor:
     def compile(self, statement: ClauseElement) -> str:
         """Write a statement as the driver takes it: named parameters, numbers written out."""
         compiled = statement.compile(dialect=self.dialect)
+        assert isinstance(compiled, SQLCompiler)
         text = str(compiled)
         for name, value in compiled.params.items():
             if isinstance(value, int):

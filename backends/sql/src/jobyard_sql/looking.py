@@ -5,7 +5,18 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, and_, bindparam, case, func, literal, null, or_, select
+from sqlalchemy import (
+    BindParameter,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+)
 from sqlalchemy.sql.elements import ColumnElement
 
 from jobyard.job import JobRecord, Reason
@@ -152,9 +163,11 @@ class Looking:
 
 def _page(base: Select[Any], every: Tables, flavor: Flavor) -> Select[Any]:
     """Filter by what is given; a parameter that is null filters nothing."""
-    names = bindparam("names")
-    states = bindparam("states")
-    queue, since, until = bindparam("queue"), bindparam("since"), bindparam("until")
+    names: BindParameter[str] = bindparam("names")
+    states: BindParameter[str] = bindparam("states")
+    queue: BindParameter[str] = bindparam("queue")
+    since: BindParameter[int] = bindparam("since")
+    until: BindParameter[int] = bindparam("until")
     return base.where(
         or_(queue.is_(null()), every.queue.c.name == queue),
         or_(states.is_(null()), _state(every).in_(flavor.members("states"))),

@@ -22,6 +22,7 @@ from jobyard.query import JobQuery, Page, QueueInfo
 from jobyard.schedule import ScheduleRecord
 from jobyard.url import BackendUrl
 from jobyard_sql.flavor import check_namespace
+from jobyard_sql.looking import record_of
 from jobyard_sqlite import add, claim, edits, hold, looking, settle, signals
 from jobyard_sqlite.inspect import inspect
 from jobyard_sqlite.looking import Look
@@ -30,6 +31,7 @@ from jobyard_sqlite.place import options_of, path_of
 from jobyard_sqlite.store import Store
 from jobyard_sqlite.sweep import sweep as sweep_jobs
 from jobyard_sqlite.transaction import Transaction
+from jobyard_sqlite.transitions import standing
 
 T = TypeVar("T")
 
@@ -274,11 +276,11 @@ class SqliteBackend(Backend):
         self, wake: Callable[[Notice], None], *, queues: Sequence[str] = (), events: bool = False
     ) -> AbstractAsyncContextManager[None]:
         """Call `wake` when work or events may have come."""
-        return self._listen(wake, queues, events)
+        return self._listen(wake, queues, events=events)
 
     @contextlib.asynccontextmanager
     async def _listen(
-        self, wake: Callable[[Notice], None], queues: Sequence[str], events: bool
+        self, wake: Callable[[Notice], None], queues: Sequence[str], *, events: bool
     ) -> AsyncIterator[None]:
         store = self._opened()
         store.check()
@@ -296,6 +298,5 @@ def _peek(tx: Transaction, want: Claim) -> tuple[JobRecord, ...]:
     tx.run("SAVEPOINT peek")
     leases = claim.claim(tx, want).leases
     tx.run("ROLLBACK TO peek")
-    rows = tx.rows(tx.looking.by_id, {"ids": hold.json_list(lease.job_id for lease in leases)})
-    found = {row[1]: looking.record_of(looking.Standing._make(row)) for row in rows}
-    return tuple(found[lease.job_id] for lease in leases)
+    jobs = standing(tx, (lease.no for lease in leases))
+    return tuple(record_of(jobs[lease.no]) for lease in leases)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, assert_never
 
-from jobyard.events import EventKind, StoredEvent
+from jobyard.events import EventKind
 from jobyard.job import Reason
 from jobyard.lease import Hold, Lease, LogLine, Note, Progress, Reaped
 from jobyard_sql.codes import ACTIVE, CANCEL_ASKED, CANCELLED, STATES, Tally

@@ -31,7 +31,7 @@ class Look:
         self.looking = looking
         self.signals = signals
 
-    def rows(self, sql: str, parameters: Any = (), /) -> list[Any]:  # noqa: ANN401
+    def rows(self, sql: str, parameters: Any = (), /) -> list[Any]:
         """Run a statement and return its rows."""
         return self._cursor.execute(sql, parameters).fetchall()
 

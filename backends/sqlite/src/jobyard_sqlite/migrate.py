@@ -17,7 +17,7 @@ def version(cursor: sqlite3.Cursor, namespace: str) -> int:
     ).fetchall()
     if not found:
         return 0
-    sql = "SELECT value FROM {} WHERE name = 'version'".format(table)  # noqa: S608, UP032
+    sql = "SELECT value FROM {} WHERE name = 'version'".format(table)  # noqa: UP032
     rows = cursor.execute(sql).fetchall()
     return int(rows[0][0]) if rows else 0
 

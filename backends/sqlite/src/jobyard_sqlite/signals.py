@@ -25,7 +25,7 @@ unpack_worker: Final = msgspec.msgpack.Decoder(WorkerInfo).decode
 class Rows(Protocol):
     """What a look needs: to run a statement and get rows."""
 
-    def rows(self, sql: str, parameters: Any = ..., /) -> list[Any]:  # noqa: ANN401
+    def rows(self, sql: str, parameters: Any = ..., /) -> list[Any]:
         """Run a statement and return its rows."""
 
 

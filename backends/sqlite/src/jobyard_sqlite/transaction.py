@@ -49,12 +49,15 @@ class Transaction:
         self.signals = signals
         self._lanes = lanes
         row = cursor.execute(moves.counter).fetchone()
-        self._stored_now, self._job, self._lease, self._event, listeners_until = row
+        self._stored_now: int = row[0]
+        self._job: int = row[1]
+        self._lease: int = row[2]
+        self._event: int = row[3]
         self._begun = row
         self.now: int = clock_now if clock_now is not None else max(self._stored_now, host_now)
         if clock_now is None:
             self._stored_now = self.now
-        self.listening: bool = listeners_until > self.now
+        self.listening: bool = row[4] > self.now
         self.deltas: dict[int, QueueDelta] = {}
         self.events: list[StoredEvent] = []
         self._queues: dict[str, QueueRow | None] = {}
@@ -63,19 +66,22 @@ class Transaction:
 
     def rows(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[Any]:
         """Run a statement and return its rows."""
-        return self.cursor.execute(sql, parameters).fetchall()
+        found: list[Any] = self.cursor.execute(sql, parameters).fetchall()
+        return found
 
-    def row(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> Any:  # noqa: ANN401
+    def row(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> Any:
         """Run a statement and return its first row, or `None`."""
         return self.cursor.execute(sql, parameters).fetchone()
 
     def run(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> int:
         """Run a statement and return how many rows it wrote."""
-        return self.cursor.execute(sql, parameters).rowcount
+        written: int = self.cursor.execute(sql, parameters).rowcount
+        return written
 
     def run_many(self, sql: str, parameters: Iterable[Sequence[Any]]) -> int:
         """Run a statement once for each set of parameters; return how many rows were written."""
-        return self.cursor.executemany(sql, parameters).rowcount
+        written: int = self.cursor.executemany(sql, parameters).rowcount
+        return written
 
     # -- numbers
 
