@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from jobyard.cli.failures import ExitCode
-from jobyard.cli.store import JsonOption, NamespaceOption, UrlArgument, service_for
+from jobyard.cli.store import JsonOption, NamespaceOption, UrlArgument, opened, service_for
 
 if TYPE_CHECKING:
     from jobyard import QueueService
@@ -37,7 +37,7 @@ def doctor(
 
 async def examine(service: QueueService) -> dict[str, Any]:
     """Ask a store for what it is and promises, as JSON can carry it."""
-    async with service:
+    async with opened(service):
         began = time.perf_counter()
         health = await service.health()
         round_trip = time.perf_counter() - began

@@ -54,7 +54,7 @@ def print_table(found: list[dict[str, Any]]) -> None:
     from rich.text import Text  # noqa: PLC0415
 
     console = Console(highlight=False)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for head in ("plugin", "distribution", "version", "schemes"):
         table.add_column(head, overflow="fold")
     for plugin in found:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from jobyard.cli.store import JsonOption, NamespaceOption, UrlArgument, service_for
+from jobyard.cli.store import JsonOption, NamespaceOption, UrlArgument, opened, service_for
 from jobyard.errors import QueueNotFound
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def stats(
 async def count(service: QueueService) -> dict[str, Any]:
     """Count the jobs of all queues, as JSON can carry it."""
     queues: list[dict[str, Any]] = []
-    async with service:
+    async with opened(service):
         where = service.connection_info()
         for name in await service.list_queues():
             try:
@@ -107,7 +107,7 @@ def table_of(found: dict[str, Any], shown: list[str]) -> Table:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("queue", no_wrap=True)
     for head in (*shown, "oldest"):
         table.add_column(head, justify="right", no_wrap=True)
@@ -120,7 +120,6 @@ def table_of(found: dict[str, Any], shown: list[str]) -> Table:
             "paused" if queue["paused"] else "",
         )
     if len(found["queues"]) > 1:
-        table.add_section()
         table.add_row(TOTAL, *(f"{found['totals'][state]:,}" for state in shown), "", "")
     return table
 

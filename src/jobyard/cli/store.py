@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from jobyard.errors import ConfigError, InvalidUrl
+from jobyard.errors import ConfigError, InvalidUrl, StorageNotPrepared
 from jobyard.url import BackendUrl
 
 if TYPE_CHECKING:
     from jobyard import QueueService
 
-__all__ = ["JsonOption", "NamespaceOption", "UrlArgument", "service_for"]
+__all__ = ["JsonOption", "NamespaceOption", "UrlArgument", "opened", "service_for"]
 
 URL_VARIABLE: Final = "JOBYARD_URL"
 SECRETS: Final = frozenset({"password", "passwd", "pass", "secret", "token"})
@@ -50,6 +52,24 @@ def service_for(url: str | None, namespace: str | None) -> QueueService:
             file=sys.stderr,
         )
     return QueueService(url, namespace=namespace, migrate="check")
+
+
+@asynccontextmanager
+async def opened(service: QueueService) -> AsyncIterator[None]:
+    """Hold a service open; raise `ConfigError` where there is nothing of jobyard's."""
+    try:
+        await service.open()
+    except StorageNotPrepared as error:
+        where = service.connection_info()["url"]
+        msg = (
+            f"nothing was prepared for this version of jobyard at {where}: is the URL right? A "
+            "service or a worker prepares a store when it first opens it"
+        )
+        raise ConfigError(msg) from error
+    try:
+        yield
+    finally:
+        await service.close()
 
 
 def _has_secret(url: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from jobyard import QueueService
 from jobyard.demo.indexing import FILES
@@ -14,15 +15,15 @@ __all__ = ["Account", "take_account"]
 
 @dataclass(slots=True, kw_only=True)
 class Account:
-    """What became of the jobs of the files.
-
-    A run begins with a lease, so the leases of a job count its runs.
-    """
+    """What became of the jobs of the files."""
 
     expected: int
     metrics: QueueMetrics
     states: Counter[str] = field(default_factory=Counter)
-    runs: int = 0
+    first: datetime | None = None
+    """When the first job was handed to a worker."""
+    last: datetime | None = None
+    """When the last job ended."""
     failures: int = 0
     crashes: int = 0
     crashed: list[str] = field(default_factory=list)
@@ -36,6 +37,25 @@ class Account:
     def jobs(self) -> int:
         """The number of jobs there are."""
         return self.states.total()
+
+    @property
+    def runs(self) -> int:
+        """How often a job was handed to a worker."""
+        return self.metrics.started
+
+    @property
+    def seconds(self) -> float:
+        """How long it took from the first run to the end of the last."""
+        if self.first is None or self.last is None:
+            return 0.0
+        return (self.last - self.first).total_seconds()
+
+    def see_times(self, started: datetime | None, finished: datetime | None) -> None:
+        """Take the times of a job into account."""
+        if started is not None:
+            self.first = min(started, self.first or started)
+        if finished is not None:
+            self.last = max(finished, self.last or finished)
 
     @property
     def handed_back(self) -> int:
@@ -65,7 +85,7 @@ async def take_account(service: QueueService, *, expected: int) -> Account:
     account = Account(expected=expected, metrics=await service.get_metrics(FILES))
     async for job in service.iter_jobs(FILES):
         account.states[job.state] += 1
-        account.runs += job.fence
+        account.see_times(job.started_at, job.finished_at)
         account.failures += job.failures
         account.crashes += job.crashes
         if job.crashes:

@@ -31,6 +31,7 @@ def report(story: Story, screen: Screen) -> None:
             ("", "by the jobs", "plain walk", ""),
             comparison_rows(story.comparison),
         )
+        screen.say()
         list_files(story, screen)
     verdict(story, screen)
 
@@ -52,14 +53,12 @@ def account_rows(story: Story, account: Account) -> list[tuple[str, str]]:
     ]
     if story.crash is not None:
         rows.append(("crash", crash_in_words(story, account)))
-    if story.seconds and account.jobs:
-        speed = account.jobs / story.seconds
-        rows.append(
-            ("throughput", f"{speed:,.0f} files a second in {story.seconds:.1f} s, starts included")
-        )
+    if account.seconds:
+        speed = account.jobs / account.seconds
+        rows.append(("throughput", f"{speed:,.0f} files a second, {account.seconds:.1f} s in all"))
     if metrics.average_seconds is not None:
         rows.append(("average run", f"{metrics.average_seconds * 1000:.1f} ms"))
-    rows.append(("concurrency", f"{metrics.peak_concurrency} jobs at once at the most"))
+    rows.append(("concurrency", f"at most {metrics.peak_concurrency} jobs were held at once"))
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Iterable, Sequence
 from types import TracebackType
@@ -9,6 +10,7 @@ from typing import Final, Self
 
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
@@ -67,11 +69,7 @@ class Screen:
 
     def tell(self, text: str) -> None:
         """Write what has just happened, with the time."""
-        table = Table.grid(padding=(0, 1))
-        table.add_column(justify="right", no_wrap=True, style="dim")
-        table.add_column(overflow="fold")
-        table.add_row(f"{self.elapsed:6.1f} s", Text(text))
-        self.console.print(table)
+        self._write(f"{self.elapsed:6.1f} s  ", text)
 
     def advance(self, stats: QueueStats, total: int) -> None:
         """Show how far the jobs are."""
@@ -89,29 +87,27 @@ class Screen:
 
     def table(self, title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Write a table: the first column reads from the left, numbers from the right."""
-        table = Table(
-            title=title,
-            title_justify="left",
-            title_style="bold",
-            box=box.SIMPLE_HEAD,
-            pad_edge=False,
-        )
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
         for at, head in enumerate(heads):
             table.add_column(head, justify="right" if at else "left", overflow="fold")
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
-        self.console.print(table)
+        self.console.print(Text(title, style="bold"))
+        self.console.print(Padding(table, (0, 0, 0, 2), expand=False))
 
-    def facts(self, title: str, rows: Iterable[tuple[str, str]]) -> None:
+    def facts(self, title: str, rows: Sequence[tuple[str, str]]) -> None:
         """Write names and what there is to say of each."""
         self.console.print(Text(title, style="bold"))
-        table = Table.grid(padding=(0, 2))
-        table.add_column(no_wrap=True)
-        table.add_column(overflow="fold")
+        width = max(len(name) for name, _ in rows)
         for name, fact in rows:
-            table.add_row(Text(f"  {name}"), Text(fact))
-        self.console.print(table)
+            self._write(f"  {name:{width}}  ", fact)
 
     def verdict(self, text: str, *, style: str) -> None:
         """Write how it ended."""
         self.console.print(Text(text, style=style))
+
+    def _write(self, lead: str, text: str) -> None:
+        # Wrapped here: rich fills up its lines with spaces.
+        folded = textwrap.wrap(text, max(20, self.console.width - len(lead))) or [""]
+        lines = [f"{lead}{folded[0]}", *(" " * len(lead) + line for line in folded[1:])]
+        self.console.print(Text("\n".join(lines)), soft_wrap=True)

@@ -31,8 +31,6 @@ class Story:
     folder: Path
     """Where the database and the logs of the workers are."""
     url: str
-    seconds: float = 0.0
-    """From the start of the workers to the end of the last file."""
     crash: Crash | None = None
     names: dict[str, str] = field(default_factory=dict)
     """The names of the workers in the output, by their ids."""

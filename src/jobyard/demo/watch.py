@@ -54,13 +54,11 @@ async def index(service: QueueService, story: Story, screen: Screen) -> None:
         f"{story.files:,} jobs added, and one due in {SUMMARY_DELAY:g} s that sums up their results"
     )
     crew = Crew(story.url, story.snapshot.root.absolute(), story.folder, pace=story.pace)
-    began = time.monotonic()
     try:
         for _ in range(WORKERS):
             start_worker(crew, screen)
         if story.files:
             await follow(service, crew, story, screen)
-        story.seconds = time.monotonic() - began
         await await_summary(summary, crew)
         screen.tell("the summary is done")
     finally:
