@@ -63,15 +63,18 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     - `priority`: -100 to 100, higher first, or `"low"`, `"normal"`, `"high"`, `"critical"`.
     - `lifo`: go before every waiting job of the same priority.
     - `delay`, `run_at`: be due that much later, or at that aware datetime; not both.
-    - `attempts`: runs that may fail before the job does; `retries=n` says `attempts=n + 1`.
+    - `attempts`: how many runs may fail before the job does, 1 or more.
+    - `retries`: the same, not counting the first: `retries=2` says `attempts=3`.
     - `backoff`: the wait before each further attempt; a plain duration is a fixed one.
-    - `timeout`: the longest one run may take; `on_timeout` says whether it then fails or stalls.
+    - `timeout`: the longest that one run may take.
+    - `on_timeout`: whether a run past its time fails (`"fail"`), or stops the job (`"stall"`).
     - `ttl`: the longest the job may live, in whatever state.
     - `max_crashes`: how many workers may die over it before it ends as a crash loop.
     - `dead_letter`: end `dead` instead of `failed`.
     - `remove_on_complete`, `remove_on_fail`: keep no record (`True`), the newest n, or a `Keep`.
     - `headers`, `tags`: text that travels with the job.
-    - `stack_limit`: how many frames of a traceback are stored; `keep_logs`: how many log lines.
+    - `stack_limit`: how many frames of a traceback are stored, the innermost ones.
+    - `keep_logs`: how many log lines are kept, the latest ones.
     """
 
     job_id: str | UnsetType | None = UNSET
