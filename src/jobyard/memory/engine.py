@@ -17,6 +17,7 @@ from jobyard.memory import (
     looking,
     presence,
     settling,
+    snapshot,
     sweeping,
 )
 from jobyard.memory.card import record_of
@@ -47,6 +48,15 @@ class Engine:
     def __init__(self, yard: Yard | None = None) -> None:
         self.yard = Yard() if yard is None else yard
         self._notices: set[Notice] = set()
+
+    def dump(self) -> bytes:
+        """Write the whole yard down, to be kept elsewhere."""
+        return snapshot.dump(self.yard)
+
+    @classmethod
+    def load(cls, image: bytes) -> Engine:
+        """Go on with the yard that `dump` wrote down; listeners are told nothing."""
+        return cls(snapshot.load(image))
 
     def notices(self) -> frozenset[Notice]:
         """Hand over what listeners should be told since this was asked last."""

@@ -1,0 +1,243 @@
+"""Whatever is done to a yard, its places and its cards say the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from jobyard.edits import (
+    Cancel,
+    Change,
+    Clean,
+    Control,
+    Drain,
+    Move,
+    Obliterate,
+    Pause,
+    Remove,
+    Reschedule,
+    Resume,
+    Retention,
+    Revive,
+    RunNow,
+    SetPriority,
+    Sweep,
+)
+from jobyard.job import FINISHED, JobSpec, JobState, Reason, Retain
+from jobyard.lease import (
+    Cancelled,
+    Claim,
+    Done,
+    Failed,
+    Lease,
+    Outcome,
+    Released,
+    Retried,
+    Settlement,
+    Snoozed,
+    Source,
+    Stalled,
+)
+from jobyard.memory import Engine
+
+QUEUES = st.sampled_from(["a", "b"])
+IDS = st.integers(0, 12).map(str)
+DELAYS = st.sampled_from([0, 0, 3, 10])
+KEEPS = st.none() | st.builds(
+    Retain, count=st.none() | st.integers(0, 3), age_ms=st.none() | st.integers(0, 20)
+)
+SPECS = st.builds(
+    JobSpec,
+    id=IDS,
+    queue=QUEUES,
+    name=st.sampled_from(["", "n"]),
+    channel=st.sampled_from(["", "c"]),
+    priority=st.integers(-2, 2),
+    lifo=st.booleans(),
+    delay_ms=DELAYS,
+    ttl_ms=st.sampled_from([None, None, 8, 30]),
+    max_crashes=st.integers(1, 2),
+    dead_letter=st.booleans(),
+    keep_completed=KEEPS,
+    keep_failed=KEEPS,
+)
+OUTCOMES = st.one_of(
+    st.just(Done(b"")),
+    st.builds(Retried, DELAYS),
+    st.builds(Failed, st.sampled_from(Reason)),
+    st.builds(Snoozed, DELAYS),
+    st.just(Released()),
+    st.just(Cancelled()),
+    st.just(Stalled()),
+)
+CHANGES = st.one_of(
+    st.just(RunNow()),
+    st.builds(Reschedule, delay_ms=DELAYS),
+    st.builds(SetPriority, st.integers(-2, 2)),
+    st.builds(Revive, reset=st.booleans()),
+    st.builds(Cancel, running=st.booleans()),
+    st.just(Remove()),
+    st.builds(Move, to=st.sampled_from(JobState)),
+)
+SWEEPS = st.one_of(
+    st.builds(Drain, queue=QUEUES, delayed=st.booleans()),
+    st.builds(
+        Clean,
+        states=st.frozensets(st.sampled_from(sorted(FINISHED))),
+        older_than_ms=st.integers(0, 10),
+        queue=st.none() | QUEUES,
+    ),
+    st.builds(Obliterate, queue=QUEUES, force=st.just(True)),
+    st.builds(
+        Retention,
+        completed_ms=st.integers(0, 20),
+        others_ms=st.integers(0, 20),
+        count=st.integers(0, 5),
+    ),
+)
+SOURCES = st.tuples(
+    st.builds(
+        Source,
+        queue=QUEUES,
+        names=st.sampled_from([None, ("n",), ("", "n")]),
+        channels=st.sampled_from([None, ("",), ("c", "")]),
+        limit=st.integers(1, 4),
+    )
+)
+
+
+class Anything(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.engine = Engine()
+        self.now = 1_000
+        self.leases: list[Lease] = []
+        self.claims = 0
+
+    @rule(ms=st.integers(1, 12))
+    def wait(self, ms: int) -> None:
+        self.now += ms
+
+    @rule(unit=st.lists(SPECS, max_size=4))
+    def add(self, unit: list[JobSpec]) -> None:
+        self.engine.add([tuple(unit)], now=self.now)
+
+    @rule(sources=SOURCES, limit=st.integers(0, 5), ahead=st.sampled_from([None, None, 5, -5]))
+    def claim(self, sources: tuple[Source, ...], limit: int, ahead: int | None) -> None:
+        self.claims += 1
+        want = Claim(
+            lease_id=f"lease-{self.claims}",
+            worker="w",
+            sources=sources,
+            limit=limit,
+            ttl_ms=10,
+            as_of=None if ahead is None else self.now + ahead,
+        )
+        peeked = [record.id for record in self.engine.peek(want, now=self.now)]
+        claimed = self.engine.claim(want, now=self.now)
+        assert [lease.job_id for lease in claimed.leases] == peeked
+        assert self.engine.claim(want, now=self.now).leases[: len(peeked)] == claimed.leases
+        self.leases += claimed.leases
+
+    @precondition(lambda self: self.leases)
+    @rule(outcome=OUTCOMES, data=st.data())
+    def settle(self, outcome: Outcome, data: st.DataObject) -> None:
+        lease = data.draw(st.sampled_from(self.leases))
+        self.engine.settle([Settlement(lease, outcome)], now=self.now)
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def extend(self, data: st.DataObject) -> None:
+        lease = data.draw(st.sampled_from(self.leases))
+        self.engine.extend([lease], ttl_ms=15, now=self.now)
+
+    @rule(limit=st.integers(0, 3))
+    def reap(self, limit: int) -> None:
+        for reaped in self.engine.reap(limit=limit, now=self.now):
+            assert reaped.state in FINISHED | {JobState.WAITING}
+
+    @rule(job_id=IDS, wish=CHANGES)
+    def change(self, job_id: str, wish: Change) -> None:
+        self.engine.change([job_id], wish, now=self.now)
+
+    @rule(queue=QUEUES, wish=st.sampled_from([Pause(), Resume()]))
+    def control(self, queue: str, wish: Control) -> None:
+        self.engine.control(queue, wish, now=self.now)
+
+    @rule(wish=SWEEPS, limit=st.integers(1, 4))
+    def sweep(self, wish: Sweep, limit: int) -> None:
+        while self.engine.sweep(wish, now=self.now, limit=limit).more:
+            pass
+
+    @rule(on=st.booleans())
+    def subscribe(self, on: bool) -> None:
+        self.engine.subscribe("s", ttl_ms=30 if on else 0, now=self.now)
+
+    @rule()
+    def reload(self) -> None:
+        image = self.engine.dump()
+        self.engine = Engine.load(image)
+        assert self.engine.dump() == image
+
+    @invariant()
+    def counts_are_those_of_the_jobs(self) -> None:
+        cards = Counter((card.queue, card.state) for card in self.engine.yard.cards.values())
+        for name, queue in self.engine.yard.queues.items():
+            for state, count in queue.counts.items():
+                assert count == cards.pop((name, state), 0)
+        assert not cards
+
+    @invariant()
+    def every_job_is_in_the_one_place_of_its_state(self) -> None:
+        yard = self.engine.yard
+        for name, queue in yard.queues.items():
+            mine = [card for card in yard.cards.values() if card.queue == name]
+            places = {
+                JobState.WAITING: list(queue.waiting()),
+                JobState.DELAYED: list(queue.delayed.items()),
+                **{state: list(shelf.walk()) for state, shelf in queue.shelves.items()},
+            }
+            for state, cards in places.items():
+                assert sorted(c.no for c in cards) == sorted(c.no for c in mine if c.state is state)
+            assert all(lane.live == len(list(lane.items())) > 0 for lane in queue.lanes.values())
+
+    @invariant()
+    def leases_hold_the_active_jobs_and_no_others(self) -> None:
+        yard = self.engine.yard
+        held = {
+            (card.id, lease_id)
+            for lease_id, holding in yard.holdings.items()
+            for card in holding.cards.values()
+        }
+        active = {c.id: c.lease_id for c in yard.cards.values() if c.lease_id is not None}
+        assert held == set(active.items())
+        assert {c.id for c in yard.cards.values() if c.state is JobState.ACTIVE} == set(active)
+        assert all(holding.cards for holding in yard.holdings.values())
+        assert yard.leases.live == len(yard.holdings)
+
+    @invariant()
+    def nothing_is_left_of_jobs_that_are_gone(self) -> None:
+        yard = self.engine.yard
+        mortal = {
+            card.id
+            for card in yard.cards.values()
+            if card.expires_at is not None and not card.state.is_finished
+        }
+        assert set(yard.expiries) == mortal
+        assert yard.expiring.live == len(mortal)
+        assert yard.lines.keys() <= yard.cards.keys()
+
+    @invariant()
+    def looking_changes_nothing(self) -> None:
+        before = msgspec.msgpack.decode(self.engine.dump())
+        self.engine.queues()
+        self.engine.workers(now=self.now)
+        assert msgspec.msgpack.decode(self.engine.dump()) == before
+
+
+TestAnything = Anything.TestCase
+TestAnything.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
