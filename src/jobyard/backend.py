@@ -8,16 +8,18 @@ normative sentence is a clause with an id and, in brackets, the contract version
 Terms. A *fence* is the number of a lease. *Now* is the time of the backend's clock. A job is *due*
 from its `due_at` on. *Pending* is waiting, delayed or blocked; *finished* is completed, failed,
 cancelled, stalled or dead. *Claim order* is by priority (higher first), then due, then insertion
-number (smaller first); a LIFO job goes before all waiting jobs of its priority, the latest first.
+number (smaller first); LIFO jobs go before the others of their priority, among themselves by due,
+then number, greatest first. Instants go from 0 to `MAX_INSTANT`; the core refuses others.
 
 For every method:
 
 ALL-1 [0.1] An operation takes effect as a whole or not at all, whatever happens to its caller.
 ALL-2 [0.1] With a `Clock` given, now is `clock.now_ms()`; without one it is the store's own time,
-    the same for every handle whatever its host believes, and it never goes back.
+    the same for every handle whatever its host believes. If that time is set back, jobs and leases
+    wait longer; no job is leased twice for it, and fences and insertion numbers still grow.
 ALL-3 [0.1] Bytes come back as they were given: empty, all 256 values, of any length up to 1 MiB.
-ALL-4 [0.1] Handles of one namespace see each other's effects at once; handles of different
-    namespaces in one store see nothing of each other.
+ALL-4 [0.1] What one handle was answered, every handle of the namespace sees from then on; handles
+    of different namespaces in one store see nothing of each other.
 ALL-5 [0.1] Many calls may be in flight on one handle, on one event loop; a caller that is
     cancelled leaves the handle usable.
 ALL-6 [0.1] What the store could not do raises `BackendError`, with `transient` set if the same call
@@ -33,10 +35,10 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from enum import Flag, auto
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from jobyard.clock import Clock
+from jobyard.contract import CONTRACT, DEFAULT_NAMESPACE, Capability
 from jobyard.edits import Change, Changed, Control, Sweep, Swept
 from jobyard.events import EventPage, Notice
 from jobyard.health import Finding, Health
@@ -48,29 +50,7 @@ from jobyard.query import JobQuery, Page, QueueInfo
 from jobyard.schedule import ScheduleRecord
 from jobyard.url import BackendUrl
 
-__all__ = ["CONTRACT", "DEFAULT_NAMESPACE", "MAX_UNIT", "Backend", "Capability"]
-
-CONTRACT: Final = (0, 1)
-"""The version of this contract; a backend states the one that it fulfils."""
-
-DEFAULT_NAMESPACE: Final = "jobyard"
-
-MAX_UNIT: Final = 10_000
-"""The most jobs that one unit may have."""
-
-
-class Capability(Flag):
-    """Qualities of a store; never a missing method."""
-
-    NONE = 0
-    SHARED = auto()
-    """Several processes may open the same namespace at once."""
-    DURABLE = auto()
-    """What was acknowledged survives kills and restarts."""
-    PUSH = auto()
-    """`listen` wakes across handles without polling."""
-    CALLER_TX = auto()
-    """`add(within=…)` joins the caller's transaction."""
+__all__ = ["CONTRACT", "DEFAULT_NAMESPACE", "Backend", "Capability"]
 
 
 class Backend(ABC):
@@ -96,7 +76,6 @@ class Backend(ABC):
         self.clock = clock
 
     # -- life ---------------------------------------------------------------------------------
-
     @abstractmethod
     async def open(self) -> None:
         """Connect.
@@ -142,7 +121,6 @@ class Backend(ABC):
         return ()
 
     # -- producing ----------------------------------------------------------------------------
-
     @abstractmethod
     async def add(
         self, units: Sequence[Unit], *, within: object | None = None
@@ -167,30 +145,34 @@ class Backend(ABC):
         """
 
     # -- working ------------------------------------------------------------------------------
-
     @abstractmethod
     async def claim(self, want: Claim) -> Claimed:
         """Lease due jobs to a worker, in one round trip.
 
         CLAIM-1 [0.1] A job is never leased to two holders at once.
-        CLAIM-2 [0.1] Jobs come in claim order over all sources together; a source that has given
-            its `limit` gives no more, and no more than the claim's `limit` or `MAX_BATCH` are
-            given.
+        CLAIM-2 [0.1] Jobs come in claim order over all sources together, exactly so while nothing
+            else is in flight on them: a claim passes over what another call holds at that moment. A
+            source that has given its `limit` gives no more, and no more than the claim's `limit` or
+            `MAX_BATCH` are given.
         CLAIM-3 [0.1] Only jobs of a source's queue, names and channels are given.
         CLAIM-4 [0.1] A queue that is paused gives nothing.
-        CLAIM-5 [0.1] First, of each source's queue that is not paused, at most `MAX_PROMOTED` due
-            delayed jobs become waiting, earliest due first, whatever their name; they keep their
-            due.
+        CLAIM-5 [0.1] First, of each source's queue that is not paused, the `MAX_PROMOTED` earliest
+            due delayed jobs (by due, then number), or all if they are fewer, become waiting,
+            whatever their name; they keep their due.
         CLAIM-6 [0.1] Each claim gives a job a fence greater than all before it.
         CLAIM-7 [0.1] The lease carries the job's fields, the counts of failures and crashes so far,
             and lasts until now + `ttl_ms`.
         CLAIM-8 [0.1] A claim repeated with its `lease_id` gives the jobs of the first call that are
-            still held, and no others; one that gave nothing may give jobs.
-        CLAIM-9 [0.1] With `as_of` the claim takes what would be due at that instant; leases still
-            run from now.
+            still held, and no others; one that gave nothing, or of which none is held any more, may
+            give jobs.
+        CLAIM-9 [0.1] With an `as_of` later than now, jobs due by that instant are promoted and
+            given too; what was promoted and not given stays waiting. An earlier `as_of` is as none.
+            Leases and times to live run by now.
         CLAIM-10 [0.1] `next_due` is the due of the earliest delayed job left in the queues of the
-            sources, paused ones left out.
-        CLAIM-11 [0.1] A job past its time to live is never given.
+            sources, paused ones left out; it is now or earlier if the claim gave less than its
+            limits allow while jobs that it could give may be left, so that it is repeated at once.
+        CLAIM-11 [0.1] A job past its time to live is never given. A claim may end those that it
+            meets as `reap` would (REAP-4), and then give less than its limits allow (CLAIM-10).
         CLAIM-12 [0.1] A claim with limit 0, or without sources, gives nothing and changes nothing.
         """
 
@@ -212,8 +194,10 @@ class Backend(ABC):
             another it answers `LOST` and changes nothing.
         SETTLE-2 [0.1] A lease that expired but was not reaped still settles.
         SETTLE-3 [0.1] A settlement repeated by the lease that made it answers `ALREADY` and changes
-            nothing, with another outcome too, until the job is claimed again.
-        SETTLE-4 [0.1] A settlement of a job that is gone answers `GONE`.
+            nothing, with another outcome too, until the job is claimed again or its record is
+            removed.
+        SETTLE-4 [0.1] A settlement of a job whose id there is not answers `GONE`, also to the lease
+            that settled it; if the id was added again, `LOST`.
         SETTLE-5 [0.1] `Done`: the job is completed with its result.
         SETTLE-6 [0.1] `Retried`: failures + 1; the job is delayed by `delay_ms` from now, or
             waiting, due now, when that is 0; its error is kept.
@@ -225,8 +209,10 @@ class Backend(ABC):
         SETTLE-10 [0.1] `Cancelled`: the job is cancelled. `Stalled`: failures + 1, the job is
             stalled with its error.
         SETTLE-11 [0.1] A job that finishes with `keep_completed` (for completed) or `keep_failed`
-            (for failed, dead, cancelled) of `count=0` leaves no record; a greater count keeps the
-            newest that many of its queue in that state.
+            (for failed, dead, cancelled) of `count=0` leaves no record. A greater count lets the
+            settle also remove the oldest of its queue in that state beyond that many, by finish,
+            then number, at most `MAX_BATCH` a call; what settles in flight together leave over,
+            retention removes.
         SETTLE-12 [0.1] The settlements come before the claim: what they made waiting can be claimed
             by it.
         SETTLE-13 [0.1] Each settlement of a call stands on its own: a lost one hinders no other.
@@ -269,7 +255,6 @@ class Backend(ABC):
         """
 
     # -- looking ------------------------------------------------------------------------------
-
     @abstractmethod
     async def get(self, job_ids: Sequence[str]) -> Sequence[JobRecord | None]:
         """Show jobs by id.
@@ -282,8 +267,8 @@ class Backend(ABC):
     async def find(self, query: JobQuery) -> Page[JobRecord]:
         """List jobs.
 
-        FIND-1 [0.1] A page has the jobs that pass every filter, in insertion order or against it,
-            at most `limit`.
+        FIND-1 [0.1] A page has jobs that pass every filter, in insertion order or against it, at
+            most `limit`; it may have fewer, even none, while `next` leads on.
         FIND-2 [0.1] Following `next` shows every job that passed throughout exactly once, whatever
             is added, moved or removed meanwhile.
         """
@@ -309,13 +294,14 @@ class Backend(ABC):
         """Tell what happened in a queue.
 
         METRICS-1 [0.1] The total counts each transition once since the queue was made, over every
-            handle, and does not shrink when jobs are removed.
+            handle, and does not shrink when jobs are removed. `peak` is the most jobs of the queue
+            that a claim found active, its own included; claims in flight together need not see each
+            other.
         METRICS-2 [0.1] The minutes from `since` (inclusive) to `until` (exclusive) count the same
             by the minute, for at least the last hour; minutes without events may be missing.
         """
 
     # -- changing -----------------------------------------------------------------------------
-
     @abstractmethod
     async def change(self, job_ids: Sequence[str], change: Change) -> Sequence[Changed]:
         """Apply one change to each of some jobs.
@@ -356,16 +342,16 @@ class Backend(ABC):
         SWEEP-2 [0.1] `Drain` removes what is waiting, of every priority, and with `delayed` what is
             delayed; active and finished jobs stay.
         SWEEP-3 [0.1] `Clean` removes finished jobs in the given states older than the given age.
-        SWEEP-4 [0.1] `Obliterate` raises `QueueNotEmpty` and changes nothing while a job is active;
-            with `force`, or none active, in the end the queue is not known, its totals are 0 and
-            its leases `LOST`.
+        SWEEP-4 [0.1] `Obliterate` raises `QueueNotEmpty` and changes nothing if a job is active at
+            its first step, unless forced. From that step until the last the queue gives nothing,
+            jobs added meanwhile may go with it, and a sweep broken off is taken up by calling it
+            again. In the end the queue is not known, its totals are 0 and its leases `LOST`.
         SWEEP-5 [0.1] `Retention` removes completed jobs older than `completed_ms`, other finished
             ones (not stalled) older than `others_ms`, the oldest beyond `count` a queue, and by
             `keep_completed` and `keep_failed` where a job has one instead of the ages.
         """
 
     # -- schedules ----------------------------------------------------------------------------
-
     @abstractmethod
     async def put_schedules(self, schedules: Sequence[ScheduleRecord]) -> None:
         """Store schedules, each replacing the one of its key.
@@ -402,7 +388,6 @@ class Backend(ABC):
         """
 
     # -- workers and signals ------------------------------------------------------------------
-
     @abstractmethod
     async def beat(self, worker: WorkerInfo, *, ttl_ms: int) -> None:
         """Tell that a worker lives.
@@ -420,8 +405,8 @@ class Backend(ABC):
         """Ask for events to be logged until now + `ttl_ms`; again, to go on; 0 ends it.
 
         EVENTS-1 [0.1] The answer is the cursor after the latest event.
-        EVENTS-2 [0.1] While any subscription lives every transition appends its event in the same
-            atomic step; else none need to.
+        EVENTS-2 [0.1] While any subscription lives every transition of an operation begun after
+            `subscribe` answered appends its event in the same atomic step; else none need to.
         """
 
     @abstractmethod
@@ -429,7 +414,8 @@ class Backend(ABC):
         """Read the log after a cursor.
 
         EVENTS-3 [0.1] Events come in an order that fits every job's transitions, each once, and
-            none is ever passed over by a reader that follows the cursor.
+            none is ever passed over by a reader that follows the cursor. An event may show later
+            than its transition while another transaction of the store is open.
         EVENTS-4 [0.1] The log keeps at least the latest 10,000 events while they are subscribed to;
             a cursor older than what is kept reads on with `gap`.
         EVENTS-5 [0.1] The kinds are: `added` or `deduplicated` for each job of an add; `active` for
@@ -439,8 +425,9 @@ class Backend(ABC):
             too where that ends the job, `failed` for one expired; `progress`; `revived`; `removed`
             for `Remove`, `Drain`, `Clean` and `Obliterate`; `deleted` for `Retention`; `paused`,
             `resumed`; `scheduled`.
-        EVENTS-6 [0.1] `drained` follows when a step leaves a queue with nothing waiting, nothing
-            delayed that is due and nothing active, and there had been something before the step.
+        EVENTS-6 [0.1] `drained` follows, once, when a step leaves a queue with nothing waiting,
+            nothing delayed that is due and nothing active, and one of these there was before it. A
+            step is a whole call; an add in flight may be told before or after it.
         EVENTS-7 [0.1] A worker's first beat appends `worker_started`, each other `heartbeat`, its
             first as stopping `worker_stopping`, as stopped `worker_stopped`.
         EVENTS-8 [0.1] An event carries its queue, job id, job name, time, and where there is one

@@ -6,6 +6,7 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from jobyard.contract import MAX_INSTANT
 from jobyard.errors import InvalidOption
 
 __all__ = ["Duration", "from_ms", "instant_ms", "to_ms"]
@@ -13,12 +14,10 @@ __all__ = ["Duration", "from_ms", "instant_ms", "to_ms"]
 Duration = float | timedelta
 """Seconds, or a `timedelta`."""
 
-LONGEST_MS: Final = 100 * 366 * 24 * 3_600_000
-"""A hundred years: a longer duration is a mistake of units."""
+LONGEST_MS: Final = 50 * 366 * 24 * 3_600_000
+"""Fifty years: a longer duration is a mistake of units, and the year 2109 would come in sight."""
 
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST_MS: Final = 2**42 - 1
-"""Past the year 2109 no store can order an instant."""
 
 
 def to_ms(value: object, option: str, *, least: int = 0) -> int:
@@ -35,7 +34,7 @@ def to_ms(value: object, option: str, *, least: int = 0) -> int:
     if not math.isfinite(seconds) or not least <= round(seconds * 1000) <= LONGEST_MS:
         what = "0 or more" if least == 0 else f"at least {least / 1000:g}"
         msg = (
-            f"{option} is a number of seconds, {what} and at most 100 years, or a timedelta, "
+            f"{option} is a number of seconds, {what} and at most 50 years, or a timedelta, "
             f"not {value!r}"
         )
         raise InvalidOption(msg)
@@ -54,7 +53,7 @@ def instant_ms(value: object, option: str) -> int:
         )
         raise InvalidOption(msg)
     ms = (value - EARLIEST) // timedelta(milliseconds=1)
-    if ms > LATEST_MS:
+    if ms > MAX_INSTANT:
         msg = f"{option} is at most in the year 2109, not {value.isoformat()}"
         raise InvalidOption(msg)
     return ms

@@ -162,6 +162,11 @@ class Job:
         return self._run_options.tags
 
     @property
+    def stack_limit(self) -> int:
+        """How many frames of a traceback are stored with a failure."""
+        return self._run_options.stack_limit
+
+    @property
     def _run_options(self) -> RunOptions:
         return unpack(self._facts.options)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, NoReturn, Unpack
 
 from jobyard import codec
-from jobyard.backend import MAX_UNIT
-from jobyard.errors import InvalidJob, InvalidOption, PayloadError
+from jobyard.contract import MAX_UNIT
+from jobyard.errors import InvalidJob, InvalidOption, PayloadError, PayloadTooLarge
 from jobyard.handle import Job
 from jobyard.ids import check_name, new_job_id
 from jobyard.job import Added, JobSpec
@@ -17,6 +17,9 @@ from jobyard.service.acting import Acting
 __all__ = ["PAYLOAD_LIMIT", "NewJob", "Producing"]
 
 PAYLOAD_LIMIT: Final = 256 * 1024
+
+UNIT_BYTES: Final = 64 * 1024 * 1024
+"""What one bulk may weigh: a store takes it in one message."""
 
 NewJob = tuple[str | None, object] | tuple[str | None, object, Mapping[str, Any]]
 """A job of a bulk: its name, its payload and, if it has some, its own options."""
@@ -67,6 +70,10 @@ class Producing(Acting):
         if len(specs) > MAX_UNIT:
             msg = f"add_jobs takes at most {MAX_UNIT:,} jobs a call, not {len(specs):,}: split them"
             raise InvalidJob(msg)
+        weight = sum(len(spec.payload) for spec in specs)
+        if weight > UNIT_BYTES:
+            msg = f"the payloads of one add_jobs take at most {UNIT_BYTES:,} bytes, not {weight:,}"
+            raise PayloadTooLarge(msg)
         await self._usable()
         if not specs:
             return []

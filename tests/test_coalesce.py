@@ -1,0 +1,104 @@
+"""Coalesced adds: one round trip for many, each unit with its own answer."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from jobyard.coalesce import MOST_JOBS, Coalescer
+from jobyard.errors import StoreBusy
+from jobyard.job import Added, AddOutcome, JobSpec, JobState
+
+
+class SlowStore:
+    """Answers when told to, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+        self.gate = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def add(self, units):
+        self.calls.append([spec.id for unit in units for spec in unit])
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        return [
+            tuple(Added(spec.id, AddOutcome.CREATED, JobState.WAITING) for spec in unit)
+            for unit in units
+        ]
+
+
+def unit(*ids: str):
+    return tuple(JobSpec(id=each, queue="q") for each in ids)
+
+
+async def begun(coalescer: Coalescer, *units):
+    tasks = []
+    for each in units:
+        tasks.append(asyncio.create_task(coalescer.add(each)))
+        await asyncio.sleep(0)
+    return tasks
+
+
+async def test_the_first_goes_at_once_and_the_rest_together() -> None:
+    store = SlowStore()
+    coalescer = Coalescer(store)  # type: ignore[arg-type]
+    tasks = await begun(coalescer, unit("a"), unit("b", "c"), unit("d"))
+    assert store.calls == [["a"]]
+    store.gate.set()
+    answers = await asyncio.gather(*tasks)
+    assert store.calls == [["a"], ["b", "c", "d"]]
+    assert [[added.job_id for added in answer] for answer in answers] == [["a"], ["b", "c"], ["d"]]
+    assert await coalescer.add(unit("e"))
+    assert store.calls[2:] == [["e"]]
+
+
+async def test_a_call_carries_a_bounded_number_of_jobs() -> None:
+    store = SlowStore()
+    coalescer = Coalescer(store)  # type: ignore[arg-type]
+    large = unit(*(f"x{n}" for n in range(MOST_JOBS + 5)))
+    tasks = await begun(coalescer, unit("a"), unit("b"), large, unit("c"))
+    store.gate.set()
+    await asyncio.gather(*tasks)
+    assert [len(call) for call in store.calls] == [1, 1, MOST_JOBS + 5, 1]
+
+
+async def test_an_error_reaches_everyone_with_an_error_of_its_own() -> None:
+    store = SlowStore()
+    coalescer = Coalescer(store)  # type: ignore[arg-type]
+    tasks = await begun(coalescer, unit("a"), unit("b"), unit("c"))
+    store.error = StoreBusy("full of readers")
+    store.gate.set()
+    errors = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [str(error) for error in errors] == ["full of readers"] * 3
+    assert len({id(error) for error in errors[1:]}) == 2
+    assert all(error.transient for error in errors)
+    store.error = None
+    assert await coalescer.add(unit("d"))
+
+
+async def test_a_caller_that_gave_up_hinders_nobody() -> None:
+    store = SlowStore()
+    coalescer = Coalescer(store)  # type: ignore[arg-type]
+    first, second, third = await begun(coalescer, unit("a"), unit("b"), unit("c"))
+    second.cancel()
+    await asyncio.sleep(0)
+    store.gate.set()
+    assert await first
+    assert await third
+    assert store.calls == [["a"], ["c"]]
+    with pytest.raises(asyncio.CancelledError):
+        await second
+
+
+async def test_the_first_caller_giving_up_sends_the_rest() -> None:
+    store = SlowStore()
+    coalescer = Coalescer(store)  # type: ignore[arg-type]
+    first, second = await begun(coalescer, unit("a"), unit("b"))
+    first.cancel()
+    await asyncio.sleep(0)
+    store.gate.set()
+    assert await second
+    assert store.calls == [["a"], ["b"]]
