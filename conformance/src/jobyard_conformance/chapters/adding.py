@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from jobyard.backend import MAX_UNIT
+from jobyard.contract import MAX_UNIT
 from jobyard.errors import Unsupported
 from jobyard.job import (
     Added,
