@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Self
 
 from jobyard.edits import Change, Changed, Control, Sweep, Swept
 from jobyard.events import EventPage, Notice, Topic
@@ -54,7 +55,7 @@ class Engine:
         return snapshot.dump(self.yard)
 
     @classmethod
-    def load(cls, image: bytes) -> Engine:
+    def load(cls, image: bytes) -> Self:
         """Go on with the yard that `dump` wrote down; listeners are told nothing."""
         return cls(snapshot.load(image))
 
