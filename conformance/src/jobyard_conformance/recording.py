@@ -20,6 +20,10 @@ __all__ = ["Call", "Transcript", "recorded", "shown"]
 KEPT: Final = 60
 """How many calls a transcript keeps, the latest."""
 
+MOST: Final = 10_000
+"""How many calls a test may make. A loop that waits for a broken backend to come to an end would
+else go on for ever, and where no call ever waits, no deadline interrupts it."""
+
 SHOWN_ITEMS: Final = 6
 SHOWN_BYTES: Final = 24
 SHOWN_LINE: Final = 400
@@ -56,17 +60,19 @@ class Transcript:
 
     def __init__(self) -> None:
         self.calls: deque[Call] = deque(maxlen=KEPT)
-        self.dropped = 0
+        self.count = 0
 
     def append(self, call: Call) -> None:
         """Note a call as it begins."""
-        self.dropped += len(self.calls) == KEPT
+        self.count += 1
+        assert self.count <= MOST, f"after {MOST} calls the test has not come to its end"
         self.calls.append(call)
 
     def __str__(self) -> str:
         """Show the calls, times relative to the first."""
         first = next((call.at for call in self.calls if call.at is not None), None)
-        lines = [f"… {self.dropped} earlier calls"] if self.dropped else []
+        dropped = self.count - len(self.calls)
+        lines = [f"… {dropped} earlier calls"] if dropped else []
         for call in self.calls:
             passed = "" if call.at is None or first is None else f"+{call.at - first} ms "
             line = f"{passed}{call}"
