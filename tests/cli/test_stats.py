@@ -6,7 +6,7 @@ from jobyard.cli.stats import STATES, lines_of, print_counts, waited
 
 
 def queue(name: str, **counts: Any) -> dict[str, Any]:
-    facts = {"queue": name, **dict.fromkeys(STATES, 0), "paused": False}
+    facts: dict[str, Any] = {"queue": name, **dict.fromkeys(STATES, 0), "paused": False}
     facts["oldest_wait_seconds"] = None
     facts |= counts
     return facts | {"total": sum(facts[state] for state in STATES)}

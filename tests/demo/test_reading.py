@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from jobyard.demo import reading
 from jobyard.demo.reading import Counting, Outcome, Reading, read_entry
 from jobyard.demo.tree import Entry, take_snapshot
 
@@ -121,7 +120,7 @@ def test_a_file_that_may_not_be_opened_is_unreadable(
     def refuse(path: Path, flags: int) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(reading.os, "open", refuse)
+    monkeypatch.setattr("os.open", refuse)
 
     assert read_entry(tmp_path, entry) == Reading(
         path="file", outcome=Outcome.UNREADABLE, why="Permission denied"
@@ -142,8 +141,8 @@ def test_a_disk_that_fails_makes_the_file_unreadable_and_leaves_nothing_open(
         closed.append(handle)
         close(handle)
 
-    monkeypatch.setattr(reading.os, "read", fail)
-    monkeypatch.setattr(reading.os, "close", note)
+    monkeypatch.setattr("os.read", fail)
+    monkeypatch.setattr("os.close", note)
     found = read_entry(tmp_path, entry)
     monkeypatch.undo()
 

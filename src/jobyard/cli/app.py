@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from typing import Final
 
 __all__ = ["main"]
 
-NEEDED: Final = frozenset({"rich", "typer"})
+NEEDED: Final = ("typer", "rich")
 
 
 def main() -> None:
     """Run the command line on the arguments of this process, and exit."""
-    try:
-        from jobyard.cli.commands import build  # noqa: PLC0415 - needs what may be missing
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing not in NEEDED:
-            raise
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
         print(
-            f"jobyard: error: the command line needs {missing}, which is not installed.\n"
-            'Install the extra "cli", in the checkout: python -m pip install ".[cli]"',
+            f"jobyard: error: the command line needs {' and '.join(missing)}, which is not "
+            'installed.\nInstall the extra "cli", in the checkout: python -m pip install ".[cli]"',
             file=sys.stderr,
         )
         sys.exit(2)
+    from jobyard.cli.commands import build  # noqa: PLC0415 - imports what may be missing
+
     build()(prog_name="jobyard")

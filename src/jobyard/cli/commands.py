@@ -32,6 +32,7 @@ def build(installed: Plugins | None = None) -> typer.Typer:
         cls=Commands,
         epilog=ENDS,
         no_args_is_help=True,
+        rich_markup_mode=None,  # the plain help reflows its paragraphs to the width there is
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
@@ -47,7 +48,12 @@ def top(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")] = False,
     version: Annotated[
         bool,
-        typer.Option("--version", is_eager=True, callback=lambda value: show_version(asked=value)),
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=lambda value: show_version(asked=value),
+            help="Show the version and exit.",
+        ),
     ] = False,
 ) -> None:
     """A job queue over SQLite, PostgreSQL and Redis."""

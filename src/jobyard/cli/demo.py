@@ -12,7 +12,7 @@ __all__ = ["demo"]
 
 def demo(
     folder: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="The folder to index.", show_default=False)
+        Path, typer.Argument(metavar="DIR", help="The folder to index.", show_default=False)
     ] = Path(),
     *,
     limit: Annotated[int, typer.Option(help="Index at most so many files.", min=0)] = 5_000,

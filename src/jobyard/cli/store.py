@@ -24,7 +24,7 @@ SECRETS: Final = frozenset({"password", "passwd", "pass", "secret", "token"})
 UrlArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="[URL]",
+        metavar="URL",
         show_default=False,
         help=f"The store, as in sqlite:///jobs.db. Without it: {URL_VARIABLE}.",
     ),
@@ -60,10 +60,11 @@ async def opened(service: QueueService) -> AsyncIterator[None]:
     try:
         await service.open()
     except StorageNotPrepared as error:
-        where = service.connection_info()["url"]
+        where = service.connection_info()
         msg = (
-            f"nothing was prepared for this version of jobyard at {where}: is the URL right? A "
-            "service or a worker prepares a store when it first opens it"
+            f"nothing was prepared for this version of jobyard at {where['url']}, namespace "
+            f"{where['namespace']}: are they right? A service or a worker prepares a store when it "
+            "first opens it"
         )
         raise ConfigError(msg) from error
     try:

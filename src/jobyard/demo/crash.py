@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -31,21 +32,19 @@ class Crash:
         return self
 
 
-async def cause_crash(service: QueueService, crew: Crew) -> Crash | None:
+async def cause_crash(service: QueueService, crew: Crew, names: Mapping[str, str]) -> Crash | None:
     """Kill the worker that holds the most jobs; `None` when none holds any just now.
 
     The worker is halted before its jobs are counted and killed while it stands still: what is
-    counted is what it really had in hand.
+    counted is what it really had in hand. `names` are those of the workers by their ids.
     """
-    held = await _held(service)
-    pids = {info.pid: info.id for info in await service.list_workers()}
-    chosen = max(crew.working, key=lambda worker: len(held[pids.get(worker.pid, "")]))
-    name = pids.get(chosen.pid)
-    if name is None or not held[name]:
+    held = await _held(service, names)
+    chosen = max(crew.working, key=lambda worker: len(held[worker.name]))
+    if not held[chosen.name]:
         return None
     chosen.freeze()
     try:
-        jobs = (await _held(service))[name]
+        jobs = (await _held(service, names))[chosen.name]
     except BaseException:
         chosen.thaw()
         raise
@@ -56,8 +55,8 @@ async def cause_crash(service: QueueService, crew: Crew) -> Crash | None:
     return Crash(victim=chosen, jobs=tuple(job.id for job in jobs), at=time.monotonic())
 
 
-async def _held(service: QueueService) -> defaultdict[str, list[Job]]:
+async def _held(service: QueueService, names: Mapping[str, str]) -> defaultdict[str, list[Job]]:
     held: defaultdict[str, list[Job]] = defaultdict(list)
     for job in await service.list_jobs(FILES, state="active"):
-        held[job.worker or ""].append(job)
+        held[names.get(job.worker or "", "")].append(job)
     return held

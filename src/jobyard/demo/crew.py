@@ -48,8 +48,10 @@ class WorkerProcess:
 
         Where the system has no SIGSTOP nothing happens.
         """
-        if CAN_FREEZE:
-            self.process.send_signal(signal.SIGSTOP)
+        if not CAN_FREEZE:
+            return
+        self.process.send_signal(signal.SIGSTOP)
+        if self.process.returncode is None:
             # Returns when it has stopped, which a signal alone does not promise.
             _, status = os.waitpid(self.pid, os.WUNTRACED)
             if not os.WIFSTOPPED(status):

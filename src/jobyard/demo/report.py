@@ -9,7 +9,7 @@ from typing import Final
 
 from jobyard.demo.account import Account
 from jobyard.demo.reading import Outcome
-from jobyard.demo.screen import Screen
+from jobyard.demo.screen import Screen, counted
 from jobyard.demo.story import Story
 from jobyard.demo.totals import Comparison
 
@@ -47,18 +47,19 @@ def account_rows(story: Story, account: Account) -> list[tuple[str, str]]:
         )
     )
     rows = [
-        ("jobs", f"{states or 'none'}; each result is stored once, under its job"),
-        ("reported by", reported or "nobody"),
-        ("runs", runs_in_words(account)),
+        ("jobs", f"{states}; each result is stored once, under its job" if states else "none"),
     ]
+    if states:
+        rows += [("reported by", reported), ("runs", runs_in_words(account))]
     if story.crash is not None:
         rows.append(("crash", crash_in_words(story, account)))
     if account.seconds:
         speed = account.jobs / account.seconds
-        rows.append(("throughput", f"{speed:,.0f} files a second, {account.seconds:.1f} s in all"))
+        rows.append(("throughput", f"{speed:,.0f} files a second over {account.seconds:.1f} s"))
     if metrics.average_seconds is not None:
         rows.append(("average run", f"{metrics.average_seconds * 1000:.1f} ms"))
-    rows.append(("concurrency", f"at most {metrics.peak_concurrency} jobs were held at once"))
+        held = counted(metrics.peak_concurrency, "job")
+        rows.append(("concurrency", f"at most {held} held at once"))
     return rows
 
 
@@ -86,7 +87,7 @@ def crash_in_words(story: Story, account: Account) -> str:
         if crash.recovered_after is None
         else f"taken back after {crash.recovered_after:.1f} s and run by another worker"
     )
-    text = f"{crash.victim.name} held {len(held)} jobs when it was killed: {back}"
+    text = f"{crash.victim.name} held {counted(len(held), 'job')} when it was killed: {back}"
     if others:
         text += f"; {len(others)} more lost their lease to a machine too slow to renew it in time"
     return text
@@ -139,11 +140,9 @@ def verdict(story: Story, screen: Screen) -> None:
         for problem in story.problems:
             screen.say(f"  {problem}")
         return
-    crash = "" if story.crash is None else " A worker was killed;"
-    screen.verdict(
-        f"All right.{crash} nothing is lost, nothing reported twice, every total is the same.",
-        style="bold green",
-    )
+    crash = "" if story.crash is None else "a worker was killed, yet "
+    text = f"{crash}nothing is lost, nothing is reported twice, and every total is the same."
+    screen.verdict(f"All right: {text}", style="bold green")
 
 
 def report_kept(story: Story, screen: Screen) -> None:

@@ -17,10 +17,19 @@ from rich.text import Text
 
 from jobyard.stats import QueueStats
 
-__all__ = ["Screen"]
+__all__ = ["Screen", "counted"]
 
 STEPS: Final = 5
 """How many lines of progress there are where nothing can be drawn over."""
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number of things.
+
+    >>> counted(1, "job"), counted(2_000, "job")
+    ('1 job', '2,000 jobs')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 class Screen:
@@ -83,7 +92,7 @@ class Screen:
         step = done * STEPS // total
         if step > self._steps:
             self._steps = step
-            self.tell(f"{done:,} of {total:,} files done, {facts}")
+            self.tell(f"{done:,} of {counted(total, 'file')} done, {facts}")
 
     def table(self, title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Write a table: the first column reads from the left, numbers from the right."""

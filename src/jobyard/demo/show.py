@@ -16,7 +16,7 @@ from jobyard.demo.indexing import SUMMARY_ID, readings_of, totals_of
 from jobyard.demo.orders import FAILS_EVERY
 from jobyard.demo.reading import Reading, read_entry
 from jobyard.demo.report import report, report_kept
-from jobyard.demo.screen import Screen
+from jobyard.demo.screen import Screen, counted
 from jobyard.demo.story import Story, url_of
 from jobyard.demo.totals import compare
 from jobyard.demo.tree import Snapshot, take_snapshot
@@ -63,16 +63,18 @@ def new_folder() -> Path:
 def introduce(story: Story, screen: Screen) -> None:
     """Say what is going to be indexed, and what is left out."""
     snapshot = story.snapshot
-    rows = [("tree", f"{story.files:,} files, {snapshot.size:,} bytes")]
+    size = counted(snapshot.size, "byte")
+    rows = [("tree", f"{counted(story.files, 'file')}, {size}" if story.files else "no files")]
     if snapshot.is_cut:
         rows.append(("cut", f"there are more: --limit takes the first {story.files:,}"))
     if left_out := left_out_of(snapshot):
         rows.append(("left out", ", ".join(left_out)))
-    rows += [
-        ("store", "one SQLite file, shared by all processes"),
-        ("order", "large files first: a large one that starts last is waited for"),
-        ("failures", f"every {FAILS_EVERY}th file fails once, with a simulated I/O error"),
-    ]
+    rows.append(("store", "one SQLite file, shared by all processes"))
+    if story.files:
+        rows += [
+            ("order", "large files first: a large one that starts last is waited for"),
+            ("failures", f"every {FAILS_EVERY}th file fails once, with a simulated I/O error"),
+        ]
     if story.pace:
         rows.append(("pace", f"a small tree: each run takes at least {story.pace:.2f} s"))
     screen.facts("jobyard demo: index a folder, and lose a worker meanwhile", rows)
@@ -83,11 +85,11 @@ def left_out_of(snapshot: Snapshot) -> list[str]:
     """Name what a snapshot leaves out."""
     names = sorted({path.rpartition("/")[2] for path in snapshot.folders})
     counts = (
-        (snapshot.links, "symbolic links (not followed)"),
-        (snapshot.others, "special files"),
-        (len(snapshot.closed), "that cannot be opened"),
+        (snapshot.links, "symbolic link"),
+        (snapshot.others, "special file"),
+        (len(snapshot.closed), "closed folder"),
     )
-    return [*names, *(f"{count:,} {what}" for count, what in counts if count)]
+    return [*names, *(counted(number, what) for number, what in counts if number)]
 
 
 async def play(story: Story, screen: Screen) -> None:

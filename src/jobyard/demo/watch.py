@@ -11,7 +11,7 @@ from jobyard.demo.crash import Crash, cause_crash
 from jobyard.demo.crew import Crew, DemoFailed
 from jobyard.demo.indexing import FILES
 from jobyard.demo.orders import SUMMARY_DELAY, add_jobs
-from jobyard.demo.screen import Screen
+from jobyard.demo.screen import Screen, counted
 from jobyard.demo.story import WORKERS, Story
 from jobyard.demo.worker import CONCURRENCY, LEASE
 from jobyard.stats import QueueStats
@@ -51,7 +51,8 @@ async def index(service: QueueService, story: Story, screen: Screen) -> None:
     """Add the jobs, and have them run by two workers, one of which is killed."""
     summary = await add_jobs(service, story.snapshot)
     screen.tell(
-        f"{story.files:,} jobs added, and one due in {SUMMARY_DELAY:g} s that sums up their results"
+        f"{counted(story.files, 'job')} added, and one that sums up their results, "
+        f"due in {SUMMARY_DELAY:g} s"
     )
     crew = Crew(story.url, story.snapshot.root.absolute(), story.folder, pace=story.pace)
     try:
@@ -61,8 +62,10 @@ async def index(service: QueueService, story: Story, screen: Screen) -> None:
             await follow(service, crew, story, screen)
         await await_summary(summary, crew)
         screen.tell("the summary is done")
+        await await_workers(service, crew, story)
     finally:
-        story.problems += await crew.dismiss()
+        problems = await crew.dismiss()
+    story.problems += problems
     screen.tell("the workers have stopped")
 
 
@@ -107,15 +110,24 @@ async def name_workers(service: QueueService, crew: Crew, story: Story) -> None:
                 story.names[info.id] = names[info.pid]
 
 
+async def await_workers(service: QueueService, crew: Crew, story: Story) -> None:
+    """Wait until every worker is at work: one that is not yet cannot stop gracefully."""
+    patience = Patience(IDLE_SECONDS)
+    while not {worker.name for worker in crew.working} <= {*story.names.values()}:
+        crew.check()
+        patience.see(len(story.names))
+        await asyncio.sleep(LOOK_SECONDS)
+        await name_workers(service, crew, story)
+
+
 async def strike(service: QueueService, crew: Crew, story: Story, screen: Screen) -> None:
     """Kill a worker, if one holds jobs just now, and start another."""
-    story.crash = crash = await cause_crash(service, crew)
+    story.crash = crash = await cause_crash(service, crew, story.names)
     if crash is None:
         return
+    held = counted(len(crash.jobs), "job")
     names = ", ".join(crash.jobs[:SHOWN]) + (", ..." if len(crash.jobs) > SHOWN else "")
-    screen.tell(
-        f"{crash.victim.name} killed (SIGKILL) with {len(crash.jobs)} jobs in hand: {names}"
-    )
+    screen.tell(f"{crash.victim.name} killed (SIGKILL) with {held} in hand: {names}")
     start_worker(crew, screen)
 
 
@@ -124,7 +136,7 @@ async def recover(service: QueueService, crash: Crash, screen: Screen) -> None:
     await crash.follow(service)
     if crash.recovered_after is not None:
         screen.tell(
-            f"the {len(crash.jobs)} jobs of {crash.victim.name} are taken back, "
+            f"{counted(len(crash.jobs), 'job')} of {crash.victim.name} taken back, "
             f"{crash.recovered_after:.1f} s after the kill"
         )
 
