@@ -54,3 +54,4 @@ class Tally(IntEnum):
 
 GAUGES: Final = tuple(str(state) for state in STATES)
 TALLIES: Final = tuple(tally.name.lower() for tally in Tally)
+CURRENT: Final = tuple(f"now_{name}" for name in (*TALLIES, "peak"))

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Final
 
 from jobyard.lease import MAX_PROMOTED
-from jobyard_sql.codes import GAUGES, LIFO, NOT_PLAIN, TALLIES
+from jobyard_sql.codes import CURRENT, GAUGES, LIFO, NOT_PLAIN, TALLIES
 
 MAX_TERMS: Final = 400
 """The most terms of one compound select (SQLite allows 500)."""
@@ -64,24 +64,31 @@ class Moves:
         )
         self.bump_queue = self._sql("UPDATE {ns}_queue SET ver = ver + 1 WHERE id = ?")
         self.set_paused = self._sql("UPDATE {ns}_queue SET paused = ?, ver = ver + 1 WHERE id = ?")
+        *tallies, peak = CURRENT
         self.gauge = self._sql(
-            "UPDATE {ns}_gauge SET {sets} WHERE queue = ? AND shard = 0 "
-            "RETURNING waiting, delayed, active",
-            sets=", ".join(f"{name} = {name} + ?" for name in GAUGES),
+            "UPDATE {ns}_gauge SET {gauges}, {tallies}, {peak} = max({peak}, (active + ?) * ?) "
+            "WHERE queue = ? AND shard = 0 AND minute = ? RETURNING waiting, delayed, active",
+            gauges=", ".join(f"{name} = {name} + ?" for name in GAUGES),
+            tallies=", ".join(f"{name} = {name} + ?" for name in tallies),
+            peak=peak,
         )
         columns = ", ".join(TALLIES)
         add_up = ", ".join(f"{name} = {name} + excluded.{name}" for name in TALLIES)
-        marks = ", ".join("?" * len(TALLIES))
         on_conflict = (
             "ON CONFLICT (queue, shard, minute) DO UPDATE SET {add_up}, "
             "peak = max(peak, excluded.peak)"
         )
-        self.tally = self._sql(
+        self.close_minute = self._sql(
             "INSERT INTO {ns}_tally (queue, shard, minute, {columns}, peak) "
-            "VALUES (?, 0, ?, {marks}, ?) " + on_conflict,
+            "SELECT queue, shard, minute, {current} FROM {ns}_gauge "
+            "WHERE queue = ? AND shard = 0 AND minute <> 0 " + on_conflict,
             columns=columns,
-            marks=marks,
+            current=", ".join(CURRENT),
             add_up=add_up,
+        )
+        self.open_minute = self._sql(
+            "UPDATE {ns}_gauge SET minute = ?, {zeros} WHERE queue = ? AND shard = 0",
+            zeros=", ".join(f"{name} = 0" for name in CURRENT),
         )
         self.fold_tally = self._sql(
             "INSERT INTO {ns}_tally (queue, shard, minute, {columns}, peak) "

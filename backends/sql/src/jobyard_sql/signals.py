@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from sqlalchemy import bindparam, func, null, or_, select
+from sqlalchemy import bindparam, func, null, or_, select, union_all
 
-from jobyard_sql.codes import TALLIES
+from jobyard_sql.codes import CURRENT, TALLIES
 from jobyard_sql.flavor import Flavor
 from jobyard_sql.tables import Tables, tables
 
@@ -109,24 +109,26 @@ class Signals:
         )
 
     def _metrics(self, every: Tables, flavor: Flavor) -> None:
-        tally, queue = every.tally, every.queue
-        sums = [func.coalesce(func.sum(tally.c[name]), 0) for name in TALLIES]
-        peak = func.coalesce(func.max(tally.c.peak), 0)
-        of_queue = (
-            tally.c.queue
-            == select(queue.c.id).where(queue.c.name == bindparam("queue")).scalar_subquery()
-        )
-        self.total = flavor.compile(select(null(), *sums, peak).where(of_queue))
+        tally, gauge, queue = every.tally, every.gauge, every.queue
+        of_queue = select(queue.c.id).where(queue.c.name == bindparam("queue")).scalar_subquery()
+        *tallies, peak = CURRENT
+        every_minute = union_all(
+            select(tally.c.minute, *(tally.c[name] for name in (*TALLIES, "peak"))).where(
+                tally.c.queue == of_queue
+            ),
+            select(gauge.c.minute, *(gauge.c[name] for name in (*tallies, peak))).where(
+                gauge.c.queue == of_queue
+            ),
+        ).subquery()
+        minute = every_minute.c.minute
+        figures = [func.coalesce(func.sum(every_minute.c[name]), 0) for name in TALLIES]
+        figures.append(func.coalesce(func.max(every_minute.c.peak), 0))
+        self.total = flavor.compile(select(null(), *figures))
         self.minutes = flavor.compile(
-            select(tally.c.minute, *sums, peak)
-            .where(
-                of_queue,
-                tally.c.minute > 0,
-                tally.c.minute >= bindparam("since"),
-                tally.c.minute < bindparam("until"),
-            )
-            .group_by(tally.c.minute)
-            .order_by(tally.c.minute)
+            select(minute, *figures)
+            .where(minute > 0, minute >= bindparam("since"), minute < bindparam("until"))
+            .group_by(minute)
+            .order_by(minute)
         )
 
 

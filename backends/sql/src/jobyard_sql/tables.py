@@ -5,8 +5,9 @@
 that may run again. Priorities are stored inverted, so that all orders ascend; in `ready` a LIFO
 job has `due` and `no` negated. There are no foreign keys: each would be a lookup a job.
 
-Counts and metrics are kept as rows (`gauge`, `tally`), by queue and shard, and summed when read; a
-database with one writer uses shard 0 alone.
+Counts and metrics are kept as rows by queue and shard, and summed when read; a database with one
+writer uses shard 0 alone. `gauge` counts the jobs by state and, in its columns `now_…`, what
+happens in the present minute, so that a step writes one row; `tally` has the minutes that are over.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from sqlalchemy import (
     text,
 )
 
-from jobyard_sql.codes import GAUGES, TALLIES
+from jobyard_sql.codes import CURRENT, GAUGES, TALLIES
 
 NAME: Final = Text().with_variant(Text(collation="C"), "postgresql")
 BIG: Final = BigInteger().with_variant(Integer(), "sqlite")
@@ -239,6 +240,7 @@ class Tables:
             _key("queue", Integer()),
             _key("shard", Integer()),
             *(_number(name, default="0") for name in GAUGES),
+            *(_number(name, default="0") for name in ("minute", *CURRENT)),
         )
         self.tally = self._table(
             "tally",

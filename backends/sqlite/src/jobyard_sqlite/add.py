@@ -155,7 +155,10 @@ def _enter(tx: Transaction, jobs: Sequence[Placed]) -> None:
     """Put new jobs into their first state."""
     if not jobs:
         return
-    if len(jobs) > 1 and jobs[-1].no - jobs[0].no == len(jobs) - 1 and not _any_delayed(jobs):
+    if len(jobs) == 1:
+        job = jobs[0]
+        tx.run(tx.moves.put_delayed if job.delayed else tx.moves.put_ready, _row(job))
+    elif jobs[-1].no - jobs[0].no == len(jobs) - 1 and not _any_delayed(jobs):
         tx.run(tx.moves.ready_from_jobs, (jobs[0].no, jobs[-1].no))
     else:
         tx.run_many(tx.moves.put_ready, [_row(job) for job in jobs if not job.delayed])

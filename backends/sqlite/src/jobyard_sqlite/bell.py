@@ -106,7 +106,7 @@ class Bell:
         """Return the sockets of other handles; the folder is read again only if it changed."""
         assert self._folder is not None
         try:
-            changed_ns = os.stat(self._folder).st_mtime_ns  # noqa: PTH116 - a µs counts here
+            changed_ns = os.stat(self._folder).st_mtime_ns  # noqa: PTH116 - made for each commit
         except OSError:
             return []
         if changed_ns != self._changed_ns or self._listed_ns - changed_ns < COARSE_NS:

@@ -33,10 +33,8 @@ class Lanes:
     def __init__(self) -> None:
         self.ids: dict[tuple[int, str, str], int] = {}
         self.of_queue: dict[int, tuple[int, tuple[LaneRow, ...]]] = {}
-        self.minutes: dict[int, int] = {}
 
     def forget(self) -> None:
         """Forget everything."""
         self.ids.clear()
         self.of_queue.clear()
-        self.minutes.clear()

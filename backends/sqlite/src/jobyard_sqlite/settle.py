@@ -55,7 +55,6 @@ Workers = dict[int, tuple[str, str]]
 
 def settle(tx: Transaction, settlements: Sequence[Settlement]) -> tuple[Settled, ...]:
     """End runs; answer for each."""
-    results = [Settled.LOST] * len(settlements)
     leases = _leases(tx, settlements)
     plain: dict[int, int] = {}
     dropped: dict[int, int] = {}
@@ -78,11 +77,10 @@ def settle(tx: Transaction, settlements: Sequence[Settlement]) -> tuple[Settled,
         else:
             slow.append(index)
     if plain:
-        ended = _complete(tx, settlements, plain, leases)
-        _answer(results, slow, plain, ended)
+        slow += _complete(tx, settlements, plain, leases)
     if dropped:
-        ended = _drop(tx, settlements, dropped, leases)
-        _answer(results, slow, dropped, ended)
+        slow += _drop(tx, settlements, dropped, leases)
+    results = [Settled.OK] * len(settlements)
     for index in sorted(slow):
         results[index] = _settle_one(tx, settlements[index], leases)
     return tuple(results)
@@ -94,74 +92,55 @@ def _leases(tx: Transaction, settlements: Sequence[Settlement]) -> Workers:
     return {fence: (token, worker) for fence, token, worker in rows}
 
 
-def _answer(
-    results: list[Settled], slow: list[int], asked: dict[int, int], ended: frozenset[int]
-) -> None:
-    """Answer for the runs that ended; leave the others to be looked at one by one."""
-    for number, index in asked.items():
-        if number in ended:
-            results[index] = Settled.OK
-        else:
-            slow.append(index)
-
-
-def _pairs(settlements: Sequence[Settlement], asked: dict[int, int]) -> str:
-    """Write numbers of jobs with the leases said to hold them, as `json_each` reads it."""
-    pairs = (f'"{no}":{settlements[index].lease.fence}' for no, index in asked.items())
-    return "{" + ",".join(pairs) + "}"
-
-
 def _complete(
     tx: Transaction, settlements: Sequence[Settlement], asked: dict[int, int], leases: Workers
-) -> frozenset[int]:
-    """Complete the runs whose lease holds; return their numbers."""
-    pairs = _pairs(settlements, asked)
-    ended = frozenset(asked)
-    written = tx.run(tx.moves.complete, (COMPLETED, tx.now, pairs))
-    if written != len(asked):
-        ended = frozenset(no for (no,) in tx.rows(tx.moves.plain, (pairs,)))
-    tx.run(tx.moves.stop_many, (json_list(ended),))
-    outcomes = ((settlements[index].outcome, no) for no, index in asked.items() if no in ended)
+) -> list[int]:
+    """Complete the runs whose lease holds; return the places of the others."""
+    pairs = ",".join([f'"{no}":{settlements[index].lease.fence}' for no, index in asked.items()])
+    pairs = "{" + pairs + "}"
+    others: list[int] = []
+    if tx.run(tx.moves.complete, (COMPLETED, tx.now, pairs)) != len(asked):
+        ended = {no for (no,) in tx.rows(tx.moves.plain, (pairs,))}
+        others = [index for no, index in asked.items() if no not in ended]
+        asked = {no: index for no, index in asked.items() if no in ended}
+    tx.run(tx.moves.stop_many, (json_list(asked),))
+    done = [settlements[index] for index in asked.values()]
     bodies = [
-        (outcome.result, no)
-        for outcome, no in outcomes
-        if type(outcome) is Done and outcome.result is not None
+        (end.outcome.result, end.lease.no)
+        for end in done
+        if type(end.outcome) is Done and end.outcome.result is not None
     ]
     if bodies:
         tx.run_many(tx.moves.put_result, bodies)
-    _book(tx, [settlements[asked[no]] for no in asked if no in ended], leases, kept=True)
-    return ended
+    _book(tx, done, leases, kept=True)
+    return others
 
 
 def _drop(
     tx: Transaction, settlements: Sequence[Settlement], asked: dict[int, int], leases: Workers
-) -> frozenset[int]:
-    """Complete the runs of jobs that leave no record; return their numbers."""
+) -> list[int]:
+    """Complete the runs of jobs that leave no record; return the places of the others."""
     held = {row[0]: row[1] for row in tx.rows(tx.moves.holds, (json_list(asked),))}
-    ended = frozenset(
-        no for no, index in asked.items() if held.get(no) == settlements[index].lease.fence
-    )
+    ended = [no for no, at in asked.items() if held.get(no) == settlements[at].lease.fence]
     if ended:
         tx.run(tx.moves.stop_many, (json_list(ended),))
-        erase(tx, sorted(ended))
-        _book(tx, [settlements[asked[no]] for no in asked if no in ended], leases, kept=False)
-    return ended
+        erase(tx, ended)
+        _book(tx, [settlements[asked[no]] for no in ended], leases, kept=False)
+    gone = asked.keys() - set(ended)
+    return [asked[no] for no in gone]
 
 
 def _book(tx: Transaction, done: Sequence[Settlement], leases: Workers, *, kept: bool) -> None:
     """Count completed runs, and tell them."""
-    for fence, count in Counter([settlement.lease.fence for settlement in done]).items():
+    for fence, count in Counter([end.lease.fence for end in done]).items():
         unhold(tx, fence, count)
-    for name, count in Counter([settlement.lease.queue for settlement in done]).items():
+    for name, count in Counter([end.lease.queue for end in done]).items():
         delta = tx.delta(tx.make_queue(name).id, name)
         delta.gauges[ACTIVE] -= count
         delta.tally(Tally.COMPLETED, count)
+        delta.tally(Tally.RAN_MS, sum([end.ran_ms for end in done if end.lease.queue == name]))
         if kept:
             delta.gauges[COMPLETED] += count
-    for settlement in done:
-        if settlement.ran_ms:
-            name = settlement.lease.queue
-            tx.delta(tx.make_queue(name).id, name).tally(Tally.RAN_MS, settlement.ran_ms)
     if tx.listening:
         tx.events.extend(_completed(tx, done, leases))
 

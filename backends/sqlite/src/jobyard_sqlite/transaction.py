@@ -197,19 +197,21 @@ class Transaction:
             self.run(self.moves.count, (self._stored_now, *numbers))
 
     def _count(self, queue_id: int, delta: QueueDelta) -> None:
-        active = 0
-        if any(delta.gauges):
-            row = self.row(self.moves.gauge, (*delta.gauges, queue_id))
-            active = row[2]
-            if self.listening:
-                self._tell_drained(queue_id, delta, waiting=row[0], active=active)
-        if any(delta.tallies):
-            minute = self.now - self.now % MINUTE_MS
-            if self._lanes.minutes.get(queue_id) != minute:
-                self._lanes.minutes[queue_id] = minute
-                self._fold(queue_id, minute - MINUTES_KEPT * MINUTE_MS)
-            peak = active if delta.tallies[Tally.STARTED] else 0
-            self.run(self.moves.tally, (queue_id, minute, *delta.tallies, peak))
+        """Add up in the queue's row, which is of the present minute."""
+        gauges, tallies = delta.gauges, delta.tallies
+        if not any(gauges) and not any(tallies):
+            return
+        minute = self.now - self.now % MINUTE_MS
+        started = 1 if tallies[Tally.STARTED] else 0
+        parameters = (*gauges, *tallies, gauges[ACTIVE], started, queue_id, minute)
+        row = self.row(self.moves.gauge, parameters)
+        if row is None:
+            self.run(self.moves.close_minute, (queue_id,))
+            self.run(self.moves.open_minute, (minute, queue_id))
+            self._fold(queue_id, minute - MINUTES_KEPT * MINUTE_MS)
+            row = self.row(self.moves.gauge, parameters)
+        if self.listening:
+            self._tell_drained(queue_id, delta, waiting=row[0], active=row[2])
 
     def _fold(self, queue_id: int, before: int) -> None:
         """Add the minutes that are too old to be asked for to the total."""

@@ -63,6 +63,17 @@ CREATE TABLE {ns}_gauge (
     cancelled INTEGER DEFAULT '0' NOT NULL,
     stalled INTEGER DEFAULT '0' NOT NULL,
     dead INTEGER DEFAULT '0' NOT NULL,
+    minute INTEGER DEFAULT '0' NOT NULL,
+    now_added INTEGER DEFAULT '0' NOT NULL,
+    now_started INTEGER DEFAULT '0' NOT NULL,
+    now_completed INTEGER DEFAULT '0' NOT NULL,
+    now_failed INTEGER DEFAULT '0' NOT NULL,
+    now_retried INTEGER DEFAULT '0' NOT NULL,
+    now_cancelled INTEGER DEFAULT '0' NOT NULL,
+    now_crashed INTEGER DEFAULT '0' NOT NULL,
+    now_removed INTEGER DEFAULT '0' NOT NULL,
+    now_ran_ms INTEGER DEFAULT '0' NOT NULL,
+    now_peak INTEGER DEFAULT '0' NOT NULL,
     PRIMARY KEY (queue, shard)
 );
 CREATE TABLE {ns}_job (

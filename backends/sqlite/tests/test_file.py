@@ -1,0 +1,189 @@
+"""The file: its place, its rights, and what it says when something is wrong with it."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+from backends.sqlite.tests.handles import at, spec, want
+
+from jobyard.errors import (
+    BackendUnavailable,
+    ConfigError,
+    InvalidUrl,
+    StorageNotPrepared,
+    StorageTooNew,
+    StoreCorrupt,
+    Unsupported,
+)
+from jobyard.job import Group
+from jobyard.url import BackendUrl
+from jobyard_sqlite.backend import SqliteBackend
+from jobyard_sqlite.inspect import has_reset_bug
+
+
+def make(path: Path, content: bytes, mode: int = 0o600) -> None:
+    path.write_bytes(content)
+    path.chmod(mode)
+
+
+def rights(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+async def test_a_file_that_we_make_is_its_owners_alone(backend: SqliteBackend, path: Path) -> None:
+    await backend.add([(spec(),)])
+    files = sorted(path.parent.glob("jobs.db*"))
+    assert [file.name for file in files] == ["jobs.db", "jobs.db-shm", "jobs.db-wal"]
+    assert {rights(file) for file in files} == {0o600}
+
+
+async def test_the_rights_of_a_file_that_is_there_stay(path: Path) -> None:
+    make(path, b"", 0o640)
+    backend = at(path)
+    await backend.open()
+    await backend.prepare()
+    assert rights(path) == 0o640
+    assert any(f.subject == "rights" and f.severity == "warning" for f in await backend.inspect())
+    await backend.close()
+
+
+async def test_a_relative_path_is_of_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    backend = SqliteBackend(BackendUrl.parse("sqlite:///here.db"))
+    await backend.open()
+    await backend.prepare()
+    await backend.close()
+    assert (tmp_path / "here.db").exists()
+
+
+async def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    backend = at(tmp_path / "missing" / "jobs.db")
+    with pytest.raises(BackendUnavailable, match=r"folder .*missing of the database does not"):
+        await backend.open()
+    await backend.close()
+
+
+async def test_a_folder_is_no_database(tmp_path: Path) -> None:
+    backend = at(tmp_path)
+    with pytest.raises(BackendUnavailable, match="cannot be opened"):
+        await backend.open()
+
+
+async def test_a_file_that_is_no_database_is_corrupt(path: Path) -> None:
+    make(path, b"These are the words of another program." * 200)
+    backend = at(path)
+    with pytest.raises(StoreCorrupt, match="not an SQLite database"):
+        await backend.open()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://localhost/jobs.db",
+        "sqlite://jobs.db",
+        "sqlite://user:secret@/jobs.db",
+        "sqlite:///",
+        "sqlite:///jobs.db?durability=some",
+        "sqlite:///jobs.db?busy_timeout=-1",
+        "sqlite:///jobs.db?unknown=1",
+    ],
+)
+def test_a_url_that_cannot_be_meant_is_refused(url: str) -> None:
+    with pytest.raises(InvalidUrl) as raised:
+        SqliteBackend(BackendUrl.parse(url))
+    assert "secret" not in str(raised.value)
+
+
+def test_a_namespace_that_cannot_name_tables_is_refused() -> None:
+    with pytest.raises(ConfigError, match="cannot name tables"):
+        at("jobs.db", namespace="No")
+
+
+async def test_a_database_in_memory_works() -> None:
+    backend = SqliteBackend(BackendUrl.parse("sqlite:///:memory:"))
+    await backend.open()
+    await backend.prepare()
+    await backend.add([(spec("a"),)])
+    assert [lease.job_id for lease in (await backend.claim(want())).leases] == ["a"]
+    assert (await backend.get(["a"]))[0] is not None
+    assert any("memory" in finding.text for finding in await backend.inspect())
+    await backend.close()
+
+
+async def test_without_tables_the_store_is_not_prepared(path: Path) -> None:
+    backend = at(path)
+    await backend.open()
+    with pytest.raises(StorageNotPrepared):
+        await backend.add([(spec(),)])
+    with pytest.raises(StorageNotPrepared):
+        await backend.get(["a"])
+    await backend.close()
+
+
+async def test_a_newer_namespace_is_refused(backend: SqliteBackend, path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE jobyard_meta SET value = '99' WHERE name = 'version'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(StorageTooNew, match="version 99"):
+        await backend.is_prepared()
+    with pytest.raises(StorageTooNew):
+        await backend.prepare()
+
+
+async def test_a_migration_that_is_cut_short_leaves_nothing(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE jobyard_worker (in_the_way TEXT)")
+    connection.commit()
+    backend = at(path)
+    await backend.open()
+    with pytest.raises(Exception, match="already exists"):
+        await backend.prepare()
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    assert tables == [("jobyard_worker",)]
+    connection.execute("DROP TABLE jobyard_worker")
+    connection.commit()
+    connection.close()
+    await backend.prepare()
+    assert await backend.is_prepared()
+    await backend.close()
+
+
+@pytest.mark.parametrize(("durability", "level"), [("full", 2), ("fast", 1)])
+async def test_durability_is_a_choice(path: Path, durability: str, level: int) -> None:
+    backend = at(path, durability=durability)
+    await backend.open()
+    (row,) = await backend._opened().alter(
+        lambda cursor: cursor.execute("PRAGMA synchronous").fetchall()
+    )
+    assert row == (level,)
+    await backend.close()
+
+
+async def test_what_is_not_there_yet_is_refused_whole(backend: SqliteBackend) -> None:
+    with pytest.raises(Unsupported):
+        await backend.add([(spec("a"),), (spec("b", group=Group(key="k")),)])
+    with pytest.raises(Unsupported):
+        await backend.add([(spec("a"),)], within=object())
+    assert await backend.get(["a"]) == (None,)
+
+
+@pytest.mark.parametrize(
+    ("version", "bug"),
+    [
+        ((3, 40, 1), True),
+        ((3, 44, 6), False),
+        ((3, 45, 0), True),
+        ((3, 50, 7), False),
+        ((3, 51, 2), True),
+        ((3, 51, 3), False),
+        ((3, 53, 0), False),
+    ],
+)
+def test_versions_with_the_reset_bug_are_known(version: tuple[int, int, int], bug: bool) -> None:
+    assert has_reset_bug(version) is bug

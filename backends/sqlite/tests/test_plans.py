@@ -1,0 +1,84 @@
+"""The hot statements use the keys that they were made for."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+
+from jobyard_sql.flavor import SQLITE
+from jobyard_sql.looking import looking
+from jobyard_sql.migrations import schema_sql
+from jobyard_sql.moves import moves
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(schema_sql(SQLITE, "jobyard"))
+    yield connection
+    connection.close()
+
+
+MOVES = moves("jobyard")
+
+PLANS = {
+    "claim a queue": (MOVES.head["queue"], "SEARCH r USING PRIMARY KEY (queue=?)"),
+    "claim a lane": (MOVES.head["lane"], "SEARCH r USING INDEX jobyard_ready_lane (lane=?)"),
+    "claim, jobs": (MOVES.head["lane"], "SEARCH j USING INTEGER PRIMARY KEY (rowid=?)"),
+    "take a queue": (
+        MOVES.move["queue"],
+        "SEARCH jobyard_ready USING PRIMARY KEY (queue=? AND (prio,due,no)<(?,?,?))",
+    ),
+    "take a lane": (
+        MOVES.move["lane"],
+        "SEARCH jobyard_ready USING INDEX jobyard_ready_lane (lane=? AND (prio,due,no)<(?,?,?))",
+    ),
+    "drop a lane": (MOVES.drop["lane"], "jobyard_ready_lane (lane=? AND (prio,due,no)<(?,?,?))"),
+    "merge": (MOVES.merged_head(("lane", "lane"), ()), "MERGE (UNION ALL)"),
+    "promote": (
+        MOVES.promote,
+        "SEARCH jobyard_delayed USING PRIMARY KEY (queue=? AND (due,no)<(?,?))",
+    ),
+    "next due": (MOVES.next_due, "SEARCH jobyard_delayed USING PRIMARY KEY (queue=?)"),
+    "settle": (MOVES.complete, "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"),
+    "settle, end": (MOVES.stop_many, "SEARCH jobyard_running USING INTEGER PRIMARY KEY (rowid=?)"),
+    "repeated claim": (
+        MOVES.lease_of,
+        "SEARCH jobyard_lease USING INDEX jobyard_lease_token (token=?)",
+    ),
+    "reap": (MOVES.expired, "SEARCH l USING INTEGER PRIMARY KEY (rowid=?)"),
+    "outlived": (MOVES.outlived, "SEARCH jobyard_expiry USING PRIMARY KEY (at<?)"),
+    "retention": (
+        MOVES.aged,
+        (
+            "SEARCH jobyard_done USING COVERING INDEX jobyard_done_age "
+            "(queue=? AND state=? AND finished_at<?)"
+        ),
+    ),
+    "own rule": (MOVES.purgeable, "INDEX jobyard_done_purge (purge_at>? AND purge_at<?)"),
+    "own count": (MOVES.older_kept, "jobyard_done_kept"),
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_hot_statement_uses_its_key(database: sqlite3.Connection, name: str) -> None:
+    text, expected = PLANS[name]
+    parameters = (None,) * text.count("?")
+    plan = database.execute(f"EXPLAIN QUERY PLAN {text}", parameters).fetchall()
+    assert any(expected in row[3] for row in plan), plan
+
+
+@pytest.mark.parametrize("name", sorted(PLANS.keys() - {"reap", "own count"}))
+def test_a_hot_statement_sorts_and_scans_nothing(database: sqlite3.Connection, name: str) -> None:
+    text, _ = PLANS[name]
+    plan = database.execute(f"EXPLAIN QUERY PLAN {text}", (None,) * text.count("?")).fetchall()
+    scans = [row[3] for row in plan if row[3].startswith("SCAN") and "VIRTUAL" not in row[3]]
+    assert [scan for scan in scans if scan != "SCAN r"] == []
+
+
+def test_showing_a_job_probes_keys_only(database: sqlite3.Connection) -> None:
+    text = looking("jobyard", SQLITE).by_no
+    plan = database.execute(f"EXPLAIN QUERY PLAN {text}", {"nos": "[]"}).fetchall()
+    assert [row[3] for row in plan if row[3].startswith("SCAN jobyard")] == []
