@@ -25,6 +25,7 @@ from jobyard.lease import (
 )
 from jobyard.options import RunOptions
 from jobyard.signals import Discard, Retry, Signal, Snooze
+from jobyard.worker.wire import FromProcess
 
 __all__ = ["DONE", "Abandoned", "Ended", "NoHandler", "Raised", "Returned", "Stop", "Unreadable"]
 
@@ -113,6 +114,10 @@ class Case:
 
     def pack(self, error: BaseException) -> bytes:
         """Encode an error as the job's options want it."""
+        if isinstance(error, FromProcess):
+            return pack_error(error.error)
+        if isinstance(error.__cause__, FromProcess):
+            return pack_error(error.__cause__.error)
         return pack_error(describe(error, stack_limit=self.options.stack_limit))
 
 

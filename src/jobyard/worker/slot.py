@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 from jobyard.errors import PayloadDecodeError
 from jobyard.run import Run
 from jobyard.worker.decide import Abandoned, Ended, NoHandler, Raised, Returned, Stop, Unreadable
-from jobyard.worker.stepping import go_on, shorten
+from jobyard.worker.stepping import drive, go_on, shorten
 
 if TYPE_CHECKING:
-    from jobyard.worker.routes import Route
+    from jobyard.worker.routes import Route, Warm
     from jobyard.worker.slots import Slots
 
 __all__ = ["GRACE_SECONDS", "NOTHING", "Slot"]
@@ -140,14 +140,15 @@ class Slot:
 
     # -- one run ------------------------------------------------------------------------------
 
-    async def _run(self, run: Run, route: Route) -> Ended:
+    async def _run(self, run: Run, route: Route) -> Ended:  # noqa: C901 - the hot path, in one piece
         slots = self._slots
-        lease = run.lease
         self._has_waited = False
-        if (run.options.timeout_ms or lease.expires_at) and not self._set_limits(run):
-            return Abandoned()
+        if run.options.timeout_ms or run.lease.expires_at or route.warm:
+            early = await self._begin(run, route.warm)
+            if early is not None:
+                return early
         try:
-            job = slots.host.job_for(lease, run)
+            job = slots.host.job_for(run.lease, run)
             job.data  # noqa: B018 - decoded once, here: what cannot be is not the handler's fault
         except PayloadDecodeError as error:
             return Unreadable(error)
@@ -169,6 +170,17 @@ class Slot:
         if isinstance(ended, Returned):
             return self._returned(run, ended.value)
         return self._raised(ended)
+
+    async def _begin(self, run: Run, warm: Warm | None) -> Ended | None:
+        """Get ready for a run, and set its alarms when it is; tell its end if it ends here."""
+        slots = self._slots
+        if warm is not None:
+            self._has_waited = True
+            ended = await drive(warm(), slots.context.copy(), slots.monotonic, self._stretched)
+            if isinstance(ended, Raised):
+                return ended
+            self._started = slots.monotonic()
+        return None if self._set_limits(run) else Abandoned()
 
     def _returned(self, run: Run, value: object) -> Returned:
         if value is None and run.marked is None:

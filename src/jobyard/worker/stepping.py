@@ -13,7 +13,7 @@ from typing import Any
 
 from jobyard.worker.decide import Raised, Returned
 
-__all__ = ["Stretch", "go_on"]
+__all__ = ["Stretch", "drive", "go_on", "shorten"]
 
 Stretch = Callable[[float], None]
 """Told how long a step held the event loop, in seconds."""
@@ -50,6 +50,22 @@ def go_on(
             return Raised(shorten(error))
         finally:
             stretch(monotonic() - began)
+
+
+async def drive(
+    coroutine: Coroutine[Any, Any, object],
+    context: Context,
+    monotonic: Callable[[], float],
+    stretch: Stretch,
+) -> Returned | Raised:
+    """Run a coroutine from its beginning to its end."""
+    try:
+        awaited = context.run(coroutine.send, None)
+    except StopIteration as end:
+        return Returned(end.value)
+    except BaseException as error:  # noqa: BLE001 - as above
+        return Raised(shorten(error))
+    return await go_on(coroutine, context, awaited, monotonic, stretch)
 
 
 def shorten(error: BaseException) -> BaseException:

@@ -7,16 +7,19 @@ import contextvars
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from jobyard.handle import Job
 from jobyard.run import CancelToken
+from jobyard.worker.decide import Raised, Returned
+from jobyard.worker.stepping import shorten
 
 __all__ = ["ThreadJob", "Threads"]
 
 T = TypeVar("T")
-Work = Callable[[], None]
+Inbox = SimpleQueue[Callable[[], None] | None]
 
 
 class ThreadJob:
@@ -150,7 +153,7 @@ class Threads:
 
     def __init__(self) -> None:
         """Begin without a thread; each is started when none is idle."""
-        self._idle: list[SimpleQueue[Work | None]] = []
+        self._idle: list[Inbox] = []
         self._is_closed = False
         self._count = 0
 
@@ -169,40 +172,27 @@ class Threads:
     async def run(self, function: Callable[..., object], *args: object) -> object:
         """Call a function in a thread; cancelled, leave the thread alone."""
         loop = asyncio.get_running_loop()
-        ended: asyncio.Future[object] = loop.create_future()
-        context = contextvars.copy_context()
+        ended: asyncio.Future[Returned | Raised] = loop.create_future()
         inbox = self._idle.pop() if self._idle else self._start()
 
-        def settle(value: object, error: BaseException | None) -> None:
-            if self._is_closed:
-                inbox.put(None)
-            else:
-                self._idle.append(inbox)
-            if ended.done():
-                return
-            if error is None:
-                ended.set_result(value)
-            else:
-                ended.set_exception(_carried(error))
+        def settle(end: Returned | Raised) -> None:
+            self._came_back(inbox)
+            if not ended.done():
+                ended.set_result(end)
 
-        def work() -> None:
-            value: object = None
-            failure: BaseException | None = None
-            try:
-                value = context.run(function, *args)
-            except BaseException as error:  # noqa: BLE001 - a handler may raise anything (F22)
-                failure = error
-            try:
-                loop.call_soon_threadsafe(settle, value, failure)
-            except RuntimeError:
-                # The loop is closed: the worker left this thread behind, and nobody listens.
-                inbox.put(None)
+        call = partial(contextvars.copy_context().run, function, *args)
+        inbox.put(partial(_work, call, loop, settle, inbox))
+        match await ended:
+            case Returned(value):
+                return value
+            case Raised(error):
+                raise error
 
-        inbox.put(work)
-        try:
-            return await ended
-        except _Carried as carried:
-            raise carried.error from None
+    def _came_back(self, inbox: Inbox) -> None:
+        if self._is_closed:
+            inbox.put(None)
+        else:
+            self._idle.append(inbox)
 
     def close(self) -> None:
         """End the idle threads, and each other when it comes back."""
@@ -211,25 +201,33 @@ class Threads:
             inbox.put(None)
         self._idle.clear()
 
-    def _start(self) -> SimpleQueue[Work | None]:
-        inbox: SimpleQueue[Work | None] = SimpleQueue()
+    def _start(self) -> Inbox:
+        inbox: Inbox = SimpleQueue()
         self._count += 1
         name = f"jobyard handler {self._count}"
         threading.Thread(target=_serve, args=(inbox,), name=name, daemon=True).start()
         return inbox
 
 
-class _Carried(Exception):
-    """Carries what a future may not: `StopIteration`, `CancelledError`, `SystemExit`."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-
-def _carried(error: BaseException) -> Exception:
-    return _Carried(error)
-
-
-def _serve(inbox: SimpleQueue[Work | None]) -> None:
+def _serve(inbox: Inbox) -> None:
     while (work := inbox.get()) is not None:
         work()
+
+
+def _work(
+    call: Callable[[], object],
+    loop: asyncio.AbstractEventLoop,
+    settle: Callable[[Returned | Raised], None],
+    inbox: Inbox,
+) -> None:
+    """Call the function, in the thread, and tell the event loop how it ended."""
+    end: Returned | Raised
+    try:
+        end = Returned(call())
+    except BaseException as error:  # noqa: BLE001 - a handler may raise anything (F22)
+        end = Raised(shorten(error))
+    try:
+        loop.call_soon_threadsafe(settle, end)
+    except RuntimeError:
+        # The loop is closed: the worker left this thread behind, and nobody waits for it.
+        inbox.put(None)

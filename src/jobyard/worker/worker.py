@@ -102,7 +102,7 @@ class Worker:
         self._turn = Bell()
         """Rung when something happened that the worker's own task has to act on."""
         self._threads = Threads()
-        self._processes = Processes(concurrency)
+        self._processes = Processes()
         self._journal = Journal(self.id)
         self._tally = Tally()
         self._routes = Routes(

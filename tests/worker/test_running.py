@@ -1,0 +1,651 @@
+"""How runs end, and when the next one follows."""
+
+import asyncio
+import contextvars
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from jobyard import Backoff, Discard, Job, JobState, Reason, Retry, Snooze, Unrecoverable
+from jobyard.lease import Claim, Source
+
+EXACT = Backoff.exponential(1.0, jitter=0)
+
+
+async def fails(job: Job) -> None:
+    raise ValueError(f"no {job.data}")
+
+
+@pytest.mark.parametrize("value", [None, 0, False, "", [], {"a": [1, None]}, 1.5, "text"])
+async def test_the_value_returned_is_the_result(yard: Any, value: Any) -> None:
+    async def handler(job: Job) -> Any:
+        return job.data
+
+    yard.handle(handler)
+    job = await yard.service.add_job("q", "job", value)
+
+    (record,) = await yard.run_until([job.id])
+
+    assert record.state is JobState.COMPLETED
+    assert (await job.refresh()).result == value
+
+
+@pytest.mark.parametrize(("options", "runs"), [({}, 1), ({"attempts": 3}, 3), ({"retries": 2}, 3)])
+async def test_a_job_that_always_fails_runs_as_often_as_it_may(
+    yard: Any, options: dict[str, int], runs: int
+) -> None:
+    yard.handle(yard.noting(fails))
+    job_id = await yard.add(**options)
+
+    (record,) = await yard.run_until([job_id])
+
+    assert len(yard.starts) == runs
+    assert (record.state, record.reason, record.failures) == (
+        JobState.FAILED,
+        Reason.EXHAUSTED,
+        runs,
+    )
+
+
+async def test_exponential_gaps_are_exact(yard: Any) -> None:
+    yard.handle(yard.noting(fails))
+    job_id = await yard.add(attempts=4, backoff=EXACT)
+
+    await yard.run_until([job_id])
+
+    assert yard.starts == pytest.approx([0, 1, 3, 7], abs=0.003)
+
+
+async def test_fixed_gaps_are_exact(yard: Any) -> None:
+    yard.handle(yard.noting(fails))
+    job_id = await yard.add(attempts=3, backoff=2.25)
+
+    await yard.run_until([job_id])
+
+    assert yard.starts == pytest.approx([0, 2.25, 4.5], abs=0.002)
+
+
+async def test_backoff_zero_runs_at_once_and_never_twice_at_a_time(yard: Any) -> None:
+    running = most = 0
+
+    async def handler(job: Job) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.001)
+        running -= 1
+        raise ValueError
+
+    yard.handle(handler)
+    job_id = await yard.add(attempts=50, backoff=0)
+    async with yard.working(), yard.working(), yard.working(), yard.working():
+        record = await yard.until(job_id)
+
+    assert (record.failures, most) == (50, 1)
+
+
+async def test_a_delayed_job_starts_when_it_is_due(yard: Any) -> None:
+    async def handler(job: Job) -> None: ...
+
+    yard.handle(yard.noting(handler))
+    ids = [await yard.add(delay=delay) for delay in (0.5, 0.625, 3.25)]
+
+    await yard.run_until(ids)
+
+    assert yard.starts == pytest.approx([0.5, 0.625, 3.25], abs=0.002)
+
+
+async def test_a_job_added_while_the_worker_idles_starts_at_once(yard: Any) -> None:
+    async def handler(job: Job) -> None: ...
+
+    yard.handle(yard.noting(handler))
+    async with yard.working(poll_interval=3600):
+        await asyncio.sleep(100)
+        await yard.until(await yard.add())
+
+    assert yard.starts == [100]
+
+
+@pytest.mark.parametrize("error", [Unrecoverable("why"), Discard("why")])
+async def test_what_no_retry_can_mend_fails_at_once(yard: Any, error: Exception) -> None:
+    async def handler(job: Job) -> None:
+        raise error
+
+    yard.handle(yard.noting(handler))
+    job_id = await yard.add(attempts=5)
+
+    (record,) = await yard.run_until([job_id])
+
+    assert (record.state, record.reason, len(yard.starts)) == (JobState.FAILED, Reason.REFUSED, 1)
+    assert (await yard.error(job_id)).message == "why"
+
+
+async def test_a_retry_may_name_its_delay(yard: Any) -> None:
+    async def handler(job: Job) -> None:
+        raise Retry(delay=5)
+
+    yard.handle(yard.noting(handler))
+    job_id = await yard.add(attempts=3)
+
+    (record,) = await yard.run_until([job_id])
+
+    assert yard.starts == pytest.approx([0, 5, 10], abs=0.002)
+    assert record.reason is Reason.EXHAUSTED
+
+
+async def test_a_snooze_counts_nothing(yard: Any) -> None:
+    async def handler(job: Job) -> None:
+        if yard.now < 60:
+            raise Snooze(timedelta(seconds=30))
+
+    yard.handle(yard.noting(handler))
+    job_id = await yard.add()
+
+    (record,) = await yard.run_until([job_id])
+
+    assert (yard.starts, record.failures) == (pytest.approx([0, 30, 60], abs=0.002), 0)
+
+
+async def test_a_snooze_until_an_instant(yard: Any) -> None:
+    until = datetime.fromtimestamp(1_700_000_090, UTC)
+
+    async def handler(job: Job) -> None:
+        if yard.now < 60:
+            raise Snooze(until)
+
+    yard.handle(yard.noting(handler))
+
+    await yard.run_until([await yard.add()])
+
+    assert yard.starts == pytest.approx([0, 90], abs=0.002)
+
+
+async def test_a_run_marked_as_failed_fails_and_is_tried_again(yard: Any) -> None:
+    async def handler(job: Job) -> str:
+        job.mark_failed("not good enough")
+        return "ignored"
+
+    yard.handle(yard.noting(handler))
+    job_id = await yard.add(attempts=2, backoff=1)
+
+    (record,) = await yard.run_until([job_id])
+
+    assert yard.starts == pytest.approx([0, 1], abs=0.002)
+    assert (record.state, record.result) == (JobState.FAILED, None)
+    assert (await yard.error(job_id)).message == "not good enough"
+
+
+async def test_error_and_traceback_are_stored(yard: Any) -> None:
+    yard.handle(fails)
+    job_id = await yard.add("luck")
+
+    await yard.run_until([job_id])
+    error = await yard.error(job_id)
+
+    assert (error.type, error.message) == ("ValueError", "no luck")
+    assert "in fails" in error.traceback
+    assert "jobyard/worker" not in error.traceback
+
+
+async def test_stack_limit_cuts_the_traceback(yard: Any) -> None:
+    yard.handle(fails)
+    job_id = await yard.add("luck", stack_limit=0)
+
+    await yard.run_until([job_id])
+
+    assert (await yard.error(job_id)).traceback == ""
+
+
+class Odd(BaseException):
+    pass
+
+
+class Hostile(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Odd("odd"),
+        SystemExit(3),
+        GeneratorExit(),
+        asyncio.CancelledError(),
+        Hostile(),
+        ExceptionGroup("several", [ValueError(1), KeyError(2)]),
+        StopIteration(1),
+        StopAsyncIteration(),
+        MemoryError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("waits", [False, True])
+async def test_whatever_is_raised_is_a_failure_and_the_worker_lives(
+    yard: Any, error: BaseException, waits: bool
+) -> None:
+    async def handler(job: Job) -> None:
+        if waits:
+            await asyncio.sleep(0.01)
+        if job.data == "bad":
+            raise error
+
+    yard.handle(handler)
+    bad = await yard.add("bad")
+    good = [await yard.add("good") for _ in range(20)]
+
+    record, *others = await yard.run_until([bad, *good], concurrency=1)
+
+    assert (record.state, record.reason) == (JobState.FAILED, Reason.EXHAUSTED)
+    assert {other.state for other in others} == {JobState.COMPLETED}
+
+
+async def test_a_handler_that_cancels_itself_harms_no_other_job(yard: Any) -> None:
+    async def handler(job: Job) -> None:
+        if job.data == "bad":
+            await asyncio.sleep(0)
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            return
+        await asyncio.sleep(0.01)
+
+    yard.handle(handler)
+    ids = [await yard.add("bad"), await yard.add("good"), await yard.add("good")]
+
+    records = await yard.run_until(ids, concurrency=1)
+
+    assert {record.state for record in records} == {JobState.COMPLETED}
+
+
+@pytest.mark.parametrize("value", [{1, 2}, float("nan"), "x" * 70_000, object(), {1: 2}, b"x"])
+async def test_a_result_that_cannot_be_stored_fails_once(yard: Any, value: Any) -> None:
+    async def handler(job: Job) -> Any:
+        return value
+
+    yard.handle(yard.noting(handler))
+    job_id = await yard.add(attempts=5)
+
+    (record,) = await yard.run_until([job_id])
+
+    assert (record.state, record.reason, len(yard.starts)) == (JobState.FAILED, Reason.REFUSED, 1)
+    assert "the result" in (await yard.error(job_id)).message
+
+
+async def test_a_payload_that_cannot_be_read_fails_without_a_call(yard: Any) -> None:
+    from jobyard.job import JobSpec
+
+    async def handler(job: Job) -> None: ...
+
+    yard.handle(yard.noting(handler))
+    spec = JobSpec(id="bad", queue="q", name="job", payload=b"{", attempts=9)
+    worse = JobSpec(id="worse", queue="q", name="job", payload=b"1", options=b"{", attempts=9)
+    await yard.service.backend.add([(spec,), (worse,)])
+
+    records = await yard.run_until(["bad", "worse", await yard.add()])
+
+    assert [record.reason for record in records] == [Reason.CORRUPT, Reason.CORRUPT, None]
+    assert len(yard.starts) == 1
+
+
+async def test_a_handler_without_parameters_is_called_without_the_job(yard: Any) -> None:
+    async def handler() -> str:
+        return "fine"
+
+    yard.handle(handler)
+
+    (record,) = await yard.run_until([await yard.add()])
+
+    assert record.result == b'"fine"'
+
+
+async def test_a_handler_with_other_parameters_fails_with_a_clear_error(yard: Any) -> None:
+    async def handler(job: Job, other: int) -> None: ...
+
+    yard.handle(handler)
+    job_id = await yard.add()
+
+    (record,) = await yard.run_until([job_id])
+
+    assert record.state is JobState.FAILED
+    assert "other" in (await yard.error(job_id)).message
+
+
+async def test_context_variables_do_not_leak_from_job_to_job(yard: Any) -> None:
+    seen: list[str] = []
+    who: contextvars.ContextVar[str] = contextvars.ContextVar("who", default="nobody")
+
+    async def handler(job: Job) -> None:
+        seen.append(who.get())
+        who.set(job.id)
+        await asyncio.sleep(0.01)
+        seen.append(who.get())
+
+    yard.handle(handler)
+    ids = [await yard.add() for _ in range(3)]
+
+    await yard.run_until(ids, concurrency=1)
+
+    assert seen == ["nobody", ids[0], "nobody", ids[1], "nobody", ids[2]]
+
+
+# -- time limits ---------------------------------------------------------------------------------
+
+
+async def forever(job: Job) -> None:
+    await asyncio.sleep(100)
+
+
+@pytest.mark.parametrize("timeout", [0.5, 0.25, 0.001, 20])
+async def test_a_run_over_its_time_fails_and_is_tried_again(yard: Any, timeout: float) -> None:
+    yard.handle(yard.noting(forever))
+    job_id = await yard.add(timeout=timeout, attempts=2, backoff=1)
+
+    (record,) = await yard.run_until([job_id])
+
+    assert yard.starts == pytest.approx([0, timeout + 1], abs=0.002)
+    assert (record.state, record.failures) == (JobState.FAILED, 2)
+    error = await yard.error(job_id)
+    assert (error.type, error.message) == ("TimeoutError", f"ran longer than {timeout:g} s")
+    assert "in forever" in error.traceback
+
+
+async def test_without_a_timeout_a_run_may_last(yard: Any) -> None:
+    yard.handle(forever)
+
+    (record,) = await yard.run_until([await yard.add()])
+
+    assert (record.state, yard.now) == (JobState.COMPLETED, pytest.approx(100, abs=1))
+
+
+async def test_a_run_over_its_time_may_stall_instead(yard: Any) -> None:
+    yard.handle(yard.noting(forever))
+    job_id = await yard.add(timeout=0.5, on_timeout="stall", attempts=5)
+    async with yard.working():
+        record = await yard.until(job_id)
+        await asyncio.sleep(100)
+        assert len(yard.starts) == 1
+        assert (record.state, record.failures) == (JobState.STALLED, 1)
+        await yard.service.retry_job(job_id)
+        await yard.until(job_id, JobState.ACTIVE)
+        await yard.until(job_id)
+
+    assert len(yard.starts) == 2
+
+
+async def test_a_timeout_of_the_handler_is_not_the_jobs(yard: Any) -> None:
+    async def handler(job: Job) -> None:
+        async with asyncio.timeout(job.data):
+            await asyncio.sleep(100)
+
+    yard.handle(handler)
+    own = await yard.add(1, timeout=2)
+    both = await yard.add(2, timeout=2)
+    jobs = await yard.add(3, timeout=2)
+
+    await yard.run_until([own, both, jobs])
+
+    assert (await yard.error(own)).message == ""
+    assert (await yard.error(both)).message == "ran longer than 2 s"
+    assert (await yard.error(jobs)).message == "ran longer than 2 s"
+
+
+async def test_a_handler_may_catch_its_own_timeout_under_the_jobs(yard: Any) -> None:
+    async def handler(job: Job) -> str:
+        try:
+            async with asyncio.timeout(1):
+                await asyncio.sleep(100)
+        except TimeoutError:
+            await asyncio.sleep(0.5)
+        return "went on"
+
+    yard.handle(handler)
+
+    (record,) = await yard.run_until([await yard.add(timeout=2)])
+
+    assert record.result == b'"went on"'
+
+
+async def test_a_time_limit_stands_whatever_the_handler_makes_of_it(yard: Any) -> None:
+    async def handler(job: Job) -> None:
+        try:
+            await asyncio.sleep(100)
+        except asyncio.CancelledError:
+            if job.data == "raises":
+                raise ValueError from None
+
+    yard.handle(handler)
+    ids = [await yard.add("returns", timeout=1), await yard.add("raises", timeout=1)]
+
+    await yard.run_until(ids)
+
+    for job_id in ids:
+        assert (await yard.error(job_id)).message == "ran longer than 1 s"
+
+
+async def test_a_job_past_its_time_to_live_is_stopped(yard: Any) -> None:
+    yard.handle(forever)
+    job_id = await yard.add(ttl=2, attempts=5)
+
+    (record,) = await yard.run_until([job_id])
+
+    assert (record.state, record.reason) == (JobState.FAILED, Reason.EXPIRED)
+    assert yard.now == pytest.approx(2, abs=1)
+
+
+async def test_a_success_before_the_time_to_live_ends_stands(yard: Any) -> None:
+    async def handler(job: Job) -> None: ...
+
+    yard.handle(handler)
+    job_id = await yard.add(ttl=2)
+    async with yard.working():
+        await asyncio.sleep(10)
+        assert (await yard.record(job_id)).state is JobState.COMPLETED
+
+
+async def test_a_handler_that_swallows_its_cancellation_is_left_behind(yard: Any) -> None:
+    async def handler(job: Job) -> None:
+        if job.data == "good":
+            return
+        end = yard.now + 60
+        while yard.now < end:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                pass
+
+    yard.handle(handler)
+    bad = await yard.add("bad", timeout=1)
+    async with yard.working(concurrency=1) as worker:
+        record = await yard.until(bad)
+        assert (yard.now, worker.stats.stuck) == (pytest.approx(6, abs=0.01), 1)
+        good = await yard.until(await yard.add("good"))
+        await asyncio.sleep(100)
+        assert worker.stats.stuck == 0
+
+    assert (await yard.error(bad)).message == "ran longer than 1 s"
+    assert (record.state, good.state) == (JobState.FAILED, JobState.COMPLETED)
+
+
+# -- how many, and which -------------------------------------------------------------------------
+
+
+async def test_at_most_concurrency_run_at_once(yard: Any) -> None:
+    running = most = 0
+
+    async def handler(job: Job) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(1)
+        running -= 1
+
+    yard.handle(handler)
+    ids = [await yard.add() for _ in range(20)]
+
+    await yard.run_until(ids, concurrency=3)
+
+    assert (most, yard.now) == (3, pytest.approx(7, abs=0.1))
+
+
+@pytest.mark.parametrize("orphan_policy", ["leave", "fail"])
+async def test_each_name_keeps_its_own_limit(yard: Any, orphan_policy: str) -> None:
+    running = {"one": 0, "four": 0, "any": 0}
+    most = dict(running)
+
+    async def handler(job: Job) -> None:
+        running[job.name] += 1
+        most[job.name] = max(most[job.name], running[job.name])
+        await asyncio.sleep(1)
+        running[job.name] -= 1
+
+    yard.handle(handler, "one", concurrency=1)
+    yard.handle(handler, "four", concurrency=4)
+    yard.handle(handler, "any")
+    ids = [await yard.add(name=name) for _ in range(8) for name in running]
+
+    await yard.run_until(ids, concurrency=20, orphan_policy=orphan_policy)
+
+    assert (most["one"], most["four"]) == (1, 4)
+    assert most["any"] > 4
+    assert yard.now == pytest.approx(8, abs=0.2)
+
+
+async def test_200_instant_jobs_do_not_wait_for_the_poll(yard: Any) -> None:
+    async def handler(job: Job) -> None: ...
+
+    yard.handle(handler)
+    ids = [await yard.add() for _ in range(200)]
+
+    await yard.run_until(ids, concurrency=1)
+
+    assert yard.now < 0.5
+
+
+async def test_jobs_without_a_handler_are_left_alone(yard: Any) -> None:
+    async def handler(job: Job) -> None: ...
+
+    yard.handle(handler)
+    foreign = await yard.add(name="foreign")
+    await yard.run_until([await yard.add()])
+
+    record = await yard.record(foreign)
+    assert (record.state, record.fence) == (JobState.WAITING, 0)
+
+
+async def test_jobs_without_a_handler_fail_when_asked_to(yard: Any) -> None:
+    async def handler(job: Job) -> None: ...
+
+    yard.handle(handler)
+    foreign = await yard.add(name="foreign", attempts=5)
+
+    records = await yard.run_until([await yard.add(), foreign], orphan_policy="fail")
+
+    assert [record.state for record in records] == [JobState.COMPLETED, JobState.FAILED]
+    assert records[1].reason is Reason.ORPHANED
+
+
+async def test_a_handler_registered_or_replaced_later_is_used(yard: Any) -> None:
+    async def one(job: Job) -> int:
+        return 1
+
+    async def two(job: Job) -> int:
+        return 2
+
+    async with yard.working():
+        await asyncio.sleep(1)
+        yard.handle(one)
+        first = await yard.until(await yard.add())
+        yard.handle(two, replace=True)
+        second = await yard.until(await yard.add())
+
+    assert (first.result, second.result) == (b"1", b"2")
+
+
+async def test_queues_may_be_chosen(yard: Any) -> None:
+    async def handler(job: Job) -> None: ...
+
+    yard.service.register_worker("a", "x", handler)
+    yard.service.register_worker("b", "x", handler)
+    a = await yard.service.add_job("a", "x", 1)
+    b = await yard.service.add_job("b", "x", 1)
+
+    await yard.run_until([a.id], queues=["a"])
+
+    assert (await yard.record(b.id)).state is JobState.WAITING
+
+
+async def test_a_paused_worker_starts_nothing_and_others_go_on(yard: Any) -> None:
+    async def handler(job: Job) -> None:
+        await asyncio.sleep(1)
+
+    yard.handle(handler)
+    async with yard.working() as worker:
+        running = await yard.add()
+        await yard.until(running, JobState.ACTIVE)
+        worker.pause()
+        waiting = await yard.add()
+        await yard.until(running)
+        await asyncio.sleep(10)
+        assert (await yard.record(waiting)).state is JobState.WAITING
+        async with yard.working():
+            await yard.until(waiting)
+        later = await yard.add()
+        worker.resume()
+        await yard.until(later)
+
+
+async def test_a_paused_queue_is_not_claimed(yard: Any) -> None:
+    async def handler(job: Job) -> None:
+        await asyncio.sleep(1)
+
+    yard.handle(handler)
+    async with yard.working():
+        running = await yard.add()
+        await yard.until(running, JobState.ACTIVE)
+        await yard.service.pause_queue("q")
+        waiting = await yard.add()
+        await yard.until(running)
+        await asyncio.sleep(10)
+        assert (await yard.record(waiting)).state is JobState.WAITING
+        await yard.service.resume_queue("q")
+        await yard.until(waiting)
+
+
+async def test_until_idle_runs_what_is_due_and_counts(yard: Any) -> None:
+    async def handler(job: Job) -> None:
+        if job.data == "more":
+            await yard.add("last")
+        if job.data == "fails":
+            raise ValueError
+
+    yard.handle(handler)
+    await yard.add("more")
+    await yard.add("fails", attempts=2, backoff=0)
+    later = await yard.add(delay=100)
+
+    assert await yard.worker().run_until_idle() == 4
+    assert (await yard.record(later)).state is JobState.DELAYED
+
+
+async def test_until_idle_ends_without_any_handler(yard: Any) -> None:
+    assert await yard.worker().run_until_idle() == 0
+
+
+async def test_a_claim_asks_for_names_not_for_everything(yard: Any) -> None:
+    async def handler(job: Job) -> None: ...
+
+    yard.handle(handler)
+    wanted: list[Claim] = []
+    claim = yard.service.backend.claim
+
+    async def spy(want: Claim) -> Any:
+        wanted.append(want)
+        return await claim(want)
+
+    yard.service.backend.claim = spy
+    await yard.worker(concurrency=7).run_until_idle()
+
+    assert wanted[0].sources == (Source(queue="q", names=("job",)),)
+    assert wanted[0].limit == 7
