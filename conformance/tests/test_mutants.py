@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from jobyard_conformance.clauses import cited
+from jobyard_conformance.suite import ConformanceSuite
 
 HERE = Path(__file__).parent
 BROKEN = {
@@ -41,10 +45,11 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[s
     """
     folder = tmp_path_factory.mktemp("mutants")
     report = folder / "report.json"
-    clauses = [f"--jobyard-clause={each}" for each in sorted(set(BROKEN.values()))]
-    options = ["-q", "--tb=no", "--no-header", "-c", str(folder / "pytest.ini"), *clauses]
     (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", str(HERE / "mutants.py"), *options]
+    options = ["-q", "--tb=no", "--no-header", "-c", str(folder / "pytest.ini")]
+    tests = [test for name, broken in BROKEN.items() for test in _tests(name, {broken})]
+    tests += _tests("Faithful", set(BROKEN.values()))
+    command = [sys.executable, "-m", "pytest", *options, *tests]
     done = subprocess.run(
         [*command, f"--jobyard-report={report}"],
         check=False,
@@ -56,6 +61,15 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[s
     assert report.exists(), done.stdout + done.stderr
     suites = json.loads(report.read_text(encoding="utf-8"))["suites"]
     return {suite["suite"].rpartition(".Test")[2]: suite for suite in suites}
+
+
+def _tests(mutant: str, clauses: set[str]) -> list[str]:
+    """Name the tests of a mutant's suite that cite one of the clauses."""
+    return [
+        f"{HERE / 'mutants.py'}::Test{mutant}::{name}"
+        for name, test in inspect.getmembers(ConformanceSuite)
+        if name.startswith("test") and clauses & set(cited(test))
+    ]
 
 
 def test_the_faithful_backend_fails_nothing(verdicts: Mapping[str, Mapping[str, Any]]) -> None:

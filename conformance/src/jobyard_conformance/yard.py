@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from jobyard.backend import Backend, Capability
 from jobyard.clock import Clock, ManualClock
 from jobyard.edits import Change, Changed, Sweep
 from jobyard.events import StoredEvent
 from jobyard.job import Added, JobRecord, JobSpec
 from jobyard.lease import Claim, Lease, Outcome, Settled
-from jobyard.query import QueueInfo
+from jobyard.query import JobQuery, QueueInfo
 from jobyard_conformance.builders import QUEUE, alone, settlement, want
 from jobyard_conformance.harness import Harness
 from jobyard_conformance.recording import Transcript, recorded
@@ -138,6 +140,17 @@ class Yard:
         record = await self.find(job_id)
         assert record is not None, f"the job {job_id!r} should be there"
         return record
+
+    async def listed(self, query: JobQuery | None = None) -> list[JobRecord]:
+        """List every job that passes a query; a page may be short of its limit."""
+        asked = query or JobQuery()
+        found: list[JobRecord] = []
+        while True:
+            page = await self.backend.find(asked)
+            found += page.items
+            if page.next is None:
+                return found
+            asked = msgspec.structs.replace(asked, after=page.next)
 
     async def info(self, queue: str = QUEUE) -> QueueInfo:
         """Show a queue that must be known."""

@@ -253,7 +253,7 @@ class Changing(Chapter):
             assert changed == Changed(ChangeOutcome.OK, was)
             assert await yard.find(job_id) is None
             assert (await yard.change(job_id, Remove())).outcome is ChangeOutcome.NOT_FOUND
-        assert (await yard.backend.find(JobQuery())).items == ()
+        assert await yard.listed(JobQuery()) == []
         assert (await yard.backend.logs("logs")).items == ()
         assert (await yard.info()).counts.total == 0
         yard.pass_ms(10_000_000)

@@ -45,7 +45,7 @@ class Clocks(Chapter):
         assert claimed.now == START + 5_000
 
     @clause("ALL-2")
-    async def test_the_stores_time_is_one_and_never_goes_back(self, yard: Yard) -> None:
+    async def test_the_stores_time_is_one_for_every_handle(self, yard: Yard) -> None:
         handles = [await yard.on_store_time() for _ in range(3)]
         seen = [(await handles[n % 3].ping()).now for n in range(60)]
         assert seen == sorted(seen)

@@ -59,7 +59,7 @@ class Crashes(Chapter):
             told += await adder.kill()
         acknowledged = [line["added"] for line in told]
         assert None not in await yard.backend.get(acknowledged)
-        found = (await yard.backend.find(JobQuery(queue=QUEUE, limit=10_000))).items
+        found = await yard.listed(JobQuery(queue=QUEUE, limit=10_000))
         assert [each.id for each in found][: len(acknowledged)] == acknowledged
         assert len(found) <= len(acknowledged) + 1, "one at most was stored and not acknowledged"
         assert (await yard.info()).counts == Counts(waiting=len(found))

@@ -152,12 +152,10 @@ class Ordering(Chapter):
         assert claimed.leases == ()
         counts = (await yard.info()).counts
         assert (counts.waiting, counts.delayed) == (MAX_PROMOTED, 5)
-        left = await yard.backend.find(
+        left = await yard.listed(
             JobQuery(queue=QUEUE, states=frozenset({JobState.DELAYED}), limit=10)
         )
-        assert sorted(each.id for each in left.items) == [
-            f"d{n:04}" for n in range(MAX_PROMOTED, many)
-        ]
+        assert sorted(each.id for each in left) == [f"d{n:04}" for n in range(MAX_PROMOTED, many)]
         assert (await yard.info("other")).counts.delayed == 1
 
     @clause("CLAIM-5")

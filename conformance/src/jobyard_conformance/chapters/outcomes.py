@@ -156,7 +156,7 @@ class Outcomes(Chapter):
         await yard.finish(spec("a", keep_completed=Retain(count=0)), Done())
         assert await yard.find("a") is None
         assert (await yard.info()).counts.total == 0
-        assert (await yard.backend.find(JobQuery())).items == ()
+        assert await yard.listed(JobQuery()) == []
 
     @clause("SETTLE-11")
     async def test_a_job_not_kept_takes_no_other_along(self, yard: Yard) -> None:
@@ -212,8 +212,8 @@ class Outcomes(Chapter):
         for lease in (three, one, two):
             await yard.settle(lease, Done())
             yard.pass_ms(10)
-        left = await yard.backend.find(JobQuery(queue=QUEUE))
-        assert [each.id for each in left.items] == ["b"]
+        left = await yard.listed(JobQuery(queue=QUEUE))
+        assert [each.id for each in left] == ["b"]
 
     @clause("SETTLE-11")
     async def test_a_count_holds_within_one_batch(self, yard: Yard) -> None:

@@ -152,6 +152,13 @@ class Settling(Chapter):
         assert await yard.settle(lease, Done()) is Settled.GONE
         assert await yard.find("a") is None
 
+    @clause("SETTLE-4")
+    async def test_a_job_added_again_is_not_the_one_settled(self, yard: Yard) -> None:
+        lease = await yard.finish(spec("a", keep_completed=Retain(count=0)), Done())
+        await yard.add(spec("a"))
+        assert await yard.settle(lease, Done()) is Settled.LOST
+        assert (await yard.job("a")).state is JobState.WAITING
+
     @clause("SETTLE-12")
     async def test_what_a_settle_frees_its_claim_may_take(self, yard: Yard) -> None:
         await yard.backend.add([specs("a", "b", "c", attempts=9)])

@@ -66,7 +66,7 @@ class Sweeping(Chapter):
             if not step.more:
                 break
         assert removed == total
-        assert (await yard.backend.find(JobQuery())).items == ()
+        assert await yard.listed(JobQuery()) == []
 
     @clause("SWEEP-2")
     @pytest.mark.parametrize("delayed", [False, True])
@@ -203,7 +203,7 @@ class Sweeping(Chapter):
         yard.pass_ms(500)
         sweep = Retention(completed_ms=300, others_ms=300, count=100)
         assert await yard.sweep_all(sweep) == 4
-        left = (await yard.backend.find(JobQuery())).items
+        left = await yard.listed(JobQuery())
         assert [each.id for each in left] == ["c-long", "f-long", "c-none", "f-none"]
 
     @clause("SWEEP-5")

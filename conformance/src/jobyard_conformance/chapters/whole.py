@@ -97,7 +97,7 @@ class Whole(Chapter):
         assert record.error == value
         lease = await yard.claim_one()
         await yard.settle(lease, Done(value))
-        (record,) = (await yard.backend.find(JobQuery())).items
+        (record,) = await yard.listed(JobQuery())
         assert record.result == value
 
     @clause("ALL-3")
