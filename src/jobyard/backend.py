@@ -5,28 +5,7 @@ decision an atomic effect. This module is what an author implements and it is mo
 normative sentence is a clause with an id and, in brackets, the contract version that brought it.
 `jobyard_conformance` holds a test for each; what it does not check is not promised.
 
-Terms. A *fence* is the number of a lease. *Now* is the time of the backend's clock. A job is *due*
-from its `due_at` on. *Pending* is waiting, delayed or blocked; *finished* is completed, failed,
-cancelled, stalled or dead. *Claim order* is by priority (higher first), then due, then insertion
-number (smaller first); LIFO jobs go before the others of their priority, among themselves by due,
-then number, greatest first. Instants go from 0 to `MAX_INSTANT`; the core refuses others.
-
-For every method:
-
-ALL-1 [0.1] An operation takes effect as a whole or not at all, whatever happens to its caller.
-ALL-2 [0.1] With a `Clock` given, now is `clock.now_ms()`; without one it is the store's own time,
-    the same for every handle whatever its host believes. If that time is set back, jobs and leases
-    wait longer; no job is leased twice for it, and fences and insertion numbers still grow.
-ALL-3 [0.1] Bytes come back as they were given: empty, all 256 values, of any length up to 1 MiB.
-ALL-4 [0.1] What one handle was answered, every handle of the namespace sees from then on; handles
-    of different namespaces in one store see nothing of each other.
-ALL-5 [0.1] Many calls may be in flight on one handle, on one event loop; a caller that is
-    cancelled leaves the handle usable.
-ALL-6 [0.1] What the store could not do raises `BackendError`, with `transient` set if the same call
-    may succeed later; such a call may be repeated with the same arguments.
-ALL-7 [0.1] The cost of a claim does not grow with the jobs that it may not take.
-ALL-8 [0.1] Nothing is acknowledged before it is as durable as the store promises: with `DURABLE`,
-    it survives the kill of any process and a restart of the store.
+The terms, and what holds for every method, stand in `jobyard.contract`.
 """
 
 from __future__ import annotations
@@ -164,10 +143,10 @@ class Backend(ABC):
             and lasts until now + `ttl_ms`.
         CLAIM-8 [0.1] A claim repeated with its `lease_id` gives the jobs of the first call that are
             still held, and no others; one that gave nothing, or of which none is held any more, may
-            give jobs.
+            give jobs. A repeat promotes nothing and prolongs no lease.
         CLAIM-9 [0.1] With an `as_of` later than now, jobs due by that instant are promoted and
-            given too; what was promoted and not given stays waiting. An earlier `as_of` is as none.
-            Leases and times to live run by now.
+            given too; what was promoted and not given stays waiting. Waiting jobs are given
+            whatever their due. An earlier `as_of` is as none. Leases and times to live run by now.
         CLAIM-10 [0.1] `next_due` is the due of the earliest delayed job left in the queues of the
             sources, paused ones left out; it is now or earlier if the claim gave less than its
             limits allow while jobs that it could give may be left, so that it is repeated at once.
@@ -198,7 +177,8 @@ class Backend(ABC):
             removed.
         SETTLE-4 [0.1] A settlement of a job whose id there is not answers `GONE`, also to the lease
             that settled it; if the id was added again, `LOST`.
-        SETTLE-5 [0.1] `Done`: the job is completed with its result.
+        SETTLE-5 [0.1] `Done`: the job is completed with its result. An earlier failure's error
+            stays.
         SETTLE-6 [0.1] `Retried`: failures + 1; the job is delayed by `delay_ms` from now, or
             waiting, due now, when that is 0; its error is kept.
         SETTLE-7 [0.1] `Failed`: failures + 1 if the reason is `EXHAUSTED` or `REFUSED`; the job is
@@ -209,10 +189,10 @@ class Backend(ABC):
         SETTLE-10 [0.1] `Cancelled`: the job is cancelled. `Stalled`: failures + 1, the job is
             stalled with its error.
         SETTLE-11 [0.1] A job that finishes with `keep_completed` (for completed) or `keep_failed`
-            (for failed, dead, cancelled) of `count=0` leaves no record. A greater count lets the
-            settle also remove the oldest of its queue in that state beyond that many, by finish,
-            then number, at most `MAX_BATCH` a call; what settles in flight together leave over,
-            retention removes.
+            (for failed, dead, cancelled) of `count=0` leaves no record, others staying. A greater
+            count lets the settle also remove the oldest of its queue in that state beyond that
+            many, by finish, then number, at most `MAX_BATCH` a call; what settles in flight
+            together leave over, retention removes.
         SETTLE-12 [0.1] The settlements come before the claim: what they made waiting can be claimed
             by it.
         SETTLE-13 [0.1] Each settlement of a call stands on its own: a lost one hinders no other.
@@ -222,10 +202,11 @@ class Backend(ABC):
     async def extend(self, leases: Sequence[Lease], *, ttl_ms: int) -> Sequence[Hold]:
         """Make leases last until now + `ttl_ms`.
 
-        EXTEND-1 [0.1] A lease that holds its job answers `HELD` and lasts at least until then, also
-            when it had expired and was not reaped.
+        EXTEND-1 [0.1] A lease that holds its job answers `HELD` and lasts until the later of then
+            and before, also when it had expired and was not reaped.
         EXTEND-2 [0.1] One that does not answers `LOST`, and changes nothing.
-        EXTEND-3 [0.1] One whose cancellation was asked for is extended and answers `CANCELLED`.
+        EXTEND-3 [0.1] One whose cancellation was asked for is extended and answers `CANCELLED`. The
+            asking lasts until the job ends or is revived, over later leases too.
         EXTEND-4 [0.1] Jobs of the same claim that are not listed are not extended.
         """
 
@@ -247,9 +228,10 @@ class Backend(ABC):
             crashes + 1, failures unchanged; its lease holds nothing any more.
         REAP-2 [0.1] With crashes at `max_crashes` it ends failed instead (dead with `dead_letter`),
             with reason `CRASH_LOOP`.
-        REAP-3 [0.1] A lease that has not expired is left alone.
-        REAP-4 [0.1] A pending or active job past its time to live ends failed with reason
-            `EXPIRED`; a finished one stays as it is.
+        REAP-3 [0.1] A lease that has not expired, of a job within its time to live, is left alone.
+        REAP-4 [0.1] A pending or active job past its time to live ends failed (dead with
+            `dead_letter`) with reason `EXPIRED`, before its lease is looked at and counting no
+            crash; a finished one stays as it is.
         REAP-5 [0.1] Each job moved is answered once, to one caller, however many reap at once.
         REAP-6 [0.1] A job whose cancellation was asked for ends cancelled when its lease expires.
         """
@@ -318,11 +300,13 @@ class Backend(ABC):
         CHANGE-6 [0.1] `SetProgress` writes the progress of an active job.
         CHANGE-7 [0.1] `Revive` makes a failed, cancelled, stalled or dead job waiting, due now,
             crashes 0; with `reset` failures are 0, else at most `attempts` - 1; result, error,
-            reason and finish are gone.
+            reason and finish are gone, and its time to live starts anew.
         CHANGE-8 [0.1] `Cancel` makes a pending job cancelled; with `running` an active one answers
             `ASKED`, without it `WRONG_STATE`.
         CHANGE-9 [0.1] `Remove` leaves no trace of a job that is not active.
         CHANGE-10 [0.1] `Move` does what its docstring says; a lease it ends is `LOST` afterwards.
+            To failed the reason is `ADMIN`; to waiting the counts stay, and from a finished state
+            the rest is as with `Revive`.
         """
 
     @abstractmethod
@@ -345,7 +329,7 @@ class Backend(ABC):
         SWEEP-4 [0.1] `Obliterate` raises `QueueNotEmpty` and changes nothing if a job is active at
             its first step, unless forced. From that step until the last the queue gives nothing,
             jobs added meanwhile may go with it, and a sweep broken off is taken up by calling it
-            again. In the end the queue is not known, its totals are 0 and its leases `LOST`.
+            again. In the end the queue is not known, its totals are 0 and its leases hold nothing.
         SWEEP-5 [0.1] `Retention` removes completed jobs older than `completed_ms`, other finished
             ones (not stalled) older than `others_ms`, the oldest beyond `count` a queue, and by
             `keep_completed` and `keep_failed` where a job has one instead of the ages.
@@ -422,16 +406,18 @@ class Backend(ABC):
             each claimed; `completed`, `cancelled`, `released`, `snoozed` and `stalled` for these
             outcomes; `attempt_failed` for `Retried`; `attempt_failed` (if a failure was counted)
             and `failed` for `Failed`; `stalled` for each lease reaped, and `failed` or `cancelled`
-            too where that ends the job, `failed` for one expired; `progress`; `revived`; `removed`
-            for `Remove`, `Drain`, `Clean` and `Obliterate`; `deleted` for `Retention`; `paused`,
-            `resumed`; `scheduled`.
+            too where that ends the job, `failed` for one expired; `progress`; `revived`;
+            `cancelled` for `Cancel`; for `Move` `completed`, `failed`, `stalled`, and `released`
+            (from active) or `revived`; `removed` for `Remove`, `Drain`, `Clean` and `Obliterate`;
+            `deleted` for `Retention`; `paused`, `resumed`; `scheduled` after what was added.
         EVENTS-6 [0.1] `drained` follows, once, when a step leaves a queue with nothing waiting,
             nothing delayed that is due and nothing active, and one of these there was before it. A
             step is a whole call; an add in flight may be told before or after it.
         EVENTS-7 [0.1] A worker's first beat appends `worker_started`, each other `heartbeat`, its
-            first as stopping `worker_stopping`, as stopped `worker_stopped`.
-        EVENTS-8 [0.1] An event carries its queue, job id, job name, time, and where there is one
-            its worker, attempt, run time and data.
+            first as stopping `worker_stopping`, as stopped `worker_stopped`. One that expired or
+            stopped starts anew; stopping twice tells nothing.
+        EVENTS-8 [0.1] An event carries its queue, job id, job name, time and data; one of a run its
+            worker and attempt, at its end its run time.
         """
 
     def listen(
@@ -441,8 +427,8 @@ class Backend(ABC):
 
         LISTEN-1 [0.1] A notice is a hint: it may be lost, doubled or made up, and nothing else
             depends on it. With `PUSH`, a job added, made due or released by another handle, or a
-            queue resumed, wakes a listener of that queue within 100 ms, and an event appended wakes
-            one of events.
+            queue resumed, wakes a listener that named that queue within 100 ms, and an event
+            appended wakes one of events.
         """
         del wake, queues, events
         return contextlib.nullcontext()

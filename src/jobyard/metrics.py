@@ -13,7 +13,8 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True):
     """What happened in a queue within one minute, or ever.
 
     `at` is the start of the minute, 0 for ever. `retried` counts failed runs that were followed by
-    another attempt, `failed` jobs that ended failed, stalled or dead, `crashed` leases reaped.
+    another attempt, `failed` jobs that ended failed, stalled or dead, `crashed` leases reaped,
+    `removed` jobs that somebody removed (not retention, not keep rules).
     `ran_ms` sums the run times of completed and failed runs; `peak` is the most jobs of the queue
     that were active at once after any claim.
     """

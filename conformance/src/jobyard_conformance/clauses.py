@@ -1,4 +1,4 @@
-"""The clauses: read from the docstrings of `jobyard.backend`, which alone hold them."""
+"""The clauses: read from the docstrings of `jobyard.contract` and `jobyard.backend`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Final, TypeVar
 
 import pytest
 
-from jobyard import backend
+from jobyard import backend, contract
 
 __all__ = ["EVERY_METHOD", "Clause", "cited", "clause", "read_clauses"]
 
 Test = TypeVar("Test", bound=Callable[..., object])
 
 EVERY_METHOD: Final = "every method"
-"""The owner of the clauses that stand in the module's docstring."""
+"""The owner of the clauses that stand in the docstring of `jobyard.contract`."""
 
 HEAD: Final = re.compile(r"^(?P<id>[A-Z]+-\d+) \[(?P<since>\d+\.\d+)\] (?P<text>.*)$")
 
@@ -87,7 +87,7 @@ def parse(text: str, *, owner: str) -> Iterable[Clause]:
 
 
 def _docstrings() -> Iterable[tuple[str, str]]:
-    yield EVERY_METHOD, backend.__doc__ or ""
+    yield EVERY_METHOD, contract.__doc__ or ""
     for name, member in vars(backend.Backend).items():
         if inspect.isfunction(member) and member.__doc__:
             yield name, member.__doc__
