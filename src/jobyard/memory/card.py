@@ -38,6 +38,7 @@ class Card(msgspec.Struct, eq=False, kw_only=True, gc=False):
     keep_failed: Retain | None
     created_at: int
     due_at: int
+    ttl_ms: int | None
     expires_at: int | None
     state: JobState = WAITING
     ticket: int = 0
@@ -88,6 +89,7 @@ def open_card(spec: JobSpec, *, no: int, now: int, due_at: int) -> Card:
         keep_failed=spec.keep_failed,
         created_at=now,
         due_at=due_at,
+        ttl_ms=spec.ttl_ms,
         expires_at=None if spec.ttl_ms is None else now + spec.ttl_ms,
     )
 

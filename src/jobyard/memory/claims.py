@@ -63,7 +63,8 @@ def _still_held(step: Step, want: Claim) -> list[Card]:
 
 
 def _instant(step: Step, want: Claim) -> int:
-    return step.now if want.as_of is None else want.as_of
+    """Tell by when a job must be due; an `as_of` in the past is none (CLAIM-9)."""
+    return step.now if want.as_of is None else max(step.now, want.as_of)
 
 
 def _open_queues(step: Step, want: Claim) -> list[YardQueue]:

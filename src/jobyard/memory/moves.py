@@ -97,6 +97,8 @@ def revive(step: Step, card: Card) -> None:
     card.reason = None
     card.finished_at = None
     card.cancel_asked = False
+    if card.ttl_ms is not None:
+        card.expires_at = step.now + card.ttl_ms
     admit(step, card, due_at=step.now)
     step.yard.watch(card)
 
@@ -130,7 +132,8 @@ def finish(step: Step, card: Card, state: JobState) -> None:
 
 
 def _prune(step: Step, queue: YardQueue, state: JobState, count: int) -> None:
-    while queue.counts[state] > count:
+    while queue.counts[state] > count and step.prunable:
+        step.prunable -= 1
         oldest = queue.shelves[state].oldest()
         assert oldest is not None
         leave(step, oldest)

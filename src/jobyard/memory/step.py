@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobyard.events import EventKind, StoredEvent
+from jobyard.lease import MAX_BATCH
 from jobyard.memory.card import Card
 from jobyard.memory.yard import Yard
 
@@ -13,16 +14,18 @@ class Step:
     """What one operation works with: the yard, now, and a list of whom to tell what.
 
     Whatever makes a queue's jobs claimable names the queue in `woken`; whatever takes a job away
-    from waiting, running or being due names it in `lessened`. `close` ends the step.
+    from waiting, running or being due names it in `lessened`. `prunable` is how many records its keep
+    rules may still remove (SETTLE-11). `close` ends the step.
     """
 
-    __slots__ = ("lessened", "logging", "now", "told", "woken", "yard")
+    __slots__ = ("lessened", "logging", "now", "prunable", "told", "woken", "yard")
 
     def __init__(self, yard: Yard, now: int) -> None:
         self.yard = yard
         self.now = now
         self.logging = yard.log.is_wanted(now)
         self.told = False
+        self.prunable = MAX_BATCH
         self.woken: set[str] = set()
         self.lessened: set[str] = set()
 
