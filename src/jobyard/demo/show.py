@@ -19,7 +19,7 @@ from jobyard.demo.report import report, report_kept
 from jobyard.demo.screen import Screen, counted
 from jobyard.demo.story import Story, url_of
 from jobyard.demo.totals import compare
-from jobyard.demo.tree import Snapshot, take_snapshot
+from jobyard.demo.tree import Snapshot, portable, take_snapshot
 from jobyard.demo.watch import index
 from jobyard.errors import ConfigError
 
@@ -63,8 +63,9 @@ def new_folder() -> Path:
 def introduce(story: Story, screen: Screen) -> None:
     """Say what is going to be indexed, and what is left out."""
     snapshot = story.snapshot
-    size = counted(snapshot.size, "byte")
-    rows = [("tree", f"{counted(story.files, 'file')}, {size}" if story.files else "no files")]
+    root = "the current folder" if snapshot.root == Path() else portable(str(snapshot.root))
+    size = f"{counted(story.files, 'file')}, {counted(snapshot.size, 'byte')}"
+    rows = [("tree", f"{root}: {size if story.files else 'no files'}")]
     if snapshot.is_cut:
         rows.append(("cut", f"there are more: --limit takes the first {story.files:,}"))
     if left_out := left_out_of(snapshot):

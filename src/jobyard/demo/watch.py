@@ -86,7 +86,9 @@ async def follow(service: QueueService, crew: Crew, story: Story, screen: Screen
         stats = await service.get_stats(FILES)
         finished = stats.completed + stats.failed
         screen.advance(stats, story.files)
-        patience.see(_counts(stats))
+        # While a job runs there is no hurry: a file may be large, and the job of a worker that died
+        # does not stay active.
+        patience.see(object() if stats.active else _counts(stats))
         crew.check()
         if story.crash is None and finished >= int(story.files * CRASH_AT):
             await strike(service, crew, story, screen)
@@ -152,4 +154,4 @@ async def await_summary(summary: Job, crew: Crew) -> None:
 
 
 def _counts(stats: QueueStats) -> tuple[int, ...]:
-    return (stats.waiting, stats.delayed, stats.active, stats.completed, stats.failed)
+    return (stats.waiting, stats.delayed, stats.completed, stats.failed)
