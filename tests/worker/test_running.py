@@ -1,6 +1,7 @@
 """How runs end, and when the next one follows."""
 
 import asyncio
+import contextlib
 import contextvars
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -450,10 +451,8 @@ async def test_a_handler_that_swallows_its_cancellation_is_left_behind(yard: Any
             return
         end = yard.now + 60
         while yard.now < end:
-            try:
+            with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(60)
-            except asyncio.CancelledError:
-                pass
 
     yard.handle(handler)
     bad = await yard.add("bad", timeout=1)

@@ -30,8 +30,9 @@ class Crew:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and self.error is None:
-            self.error = task.exception()
+        if not task.cancelled():
+            error = task.exception()
+            self.error = self.error or error
         self._bell.ring()
 
     async def dismiss(self) -> None:

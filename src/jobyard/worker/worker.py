@@ -201,6 +201,9 @@ class Worker:
         if cancellation is not None and (life.cancelled() or life.exception() is None):
             raise cancellation
         life.result()
+        if self._slots.interruption is not None:
+            # Only here: out of a task of its own it would tear the event loop down at once.
+            raise self._slots.interruption
 
     async def run_until_idle(self) -> int:
         """Work until nothing is waiting, due or running here; tell how many runs there were.
@@ -253,7 +256,7 @@ class Worker:
             beat.state = WorkerState.STOPPING
             crew.start(every(beat.chore(), self._journal), "beat of stopping")
             await self._wind_down(crew)
-            await self._until(is_settled, crew, LAST_CALLS_SECONDS)
+            await self._wait_for(is_settled, LAST_CALLS_SECONDS)
         finally:
             await crew.dismiss()
             self._threads.close()
@@ -261,10 +264,10 @@ class Worker:
             await self._processes.close()
         if self._pump.unsettled:
             self._journal.unsettled(self._pump.unsettled)
+        if crew.error is not None:
+            raise crew.error
         await self._say_goodbye(beat)
         self._journal.stopped()
-        if (error := crew.error or self._slots.interruption) is not None:
-            raise error
 
     def _beat(self) -> Beat:
         return Beat(
@@ -317,8 +320,11 @@ class Worker:
         self, is_so: Callable[[], bool], crew: Crew, seconds: float | None = None
     ) -> None:
         """Wait for something, at most for `seconds`, no longer when the worker is in a hurry."""
+        await self._wait_for(lambda: is_so() or self._is_hurried(crew), seconds)
+
+    async def _wait_for(self, is_so: Callable[[], bool], seconds: float | None = None) -> None:
         end = None if seconds is None else self._monotonic() + seconds
-        while not is_so() and not self._is_hurried(crew):
+        while not is_so():
             rest = None if end is None else end - self._monotonic()
             if rest is not None and rest <= 0:
                 return
