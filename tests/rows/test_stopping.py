@@ -66,11 +66,14 @@ async def test_k152_a_handler_may_end_early_and_its_result_counts(service) -> No
 
 
 async def test_k156_a_worker_survives_a_failing_store_without_spinning(service) -> None:
-    calls = []
+    calls: list[float] = []
+    four_calls = asyncio.Event()
     settle, claim = service.backend.settle, service.backend.claim
 
     async def failing(*args, **rest):
         calls.append(asyncio.get_running_loop().time())
+        if len(calls) == 4:
+            four_calls.set()
         raise StoreBusy
 
     ran = asyncio.Event()
@@ -81,8 +84,8 @@ async def test_k156_a_worker_survives_a_failing_store_without_spinning(service) 
 
     service.backend.settle = service.backend.claim = failing
     task = asyncio.create_task(service.worker(poll_interval=0.05).run())
-    await asyncio.sleep(0.5)
-    assert 1 <= len(calls) < 20
+    await asyncio.wait_for(four_calls.wait(), 20)
+    assert calls[3] - calls[0] > 0.2
     service.backend.settle, service.backend.claim = settle, claim
     job = await service.add_job("q", "n")
     await asyncio.wait_for(ran.wait(), 15)
