@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Final
 
 from jobyard.lease import MAX_PROMOTED
-from jobyard_sql.codes import CURRENT, GAUGES, LIFO, NOT_PLAIN, TALLIES
+from jobyard_sql.codes import CURRENT, LIFO, NOT_PLAIN, TALLIES
 
 MAX_TERMS: Final = 400
 """The most terms of one compound select (SQLite allows 500)."""
@@ -64,14 +64,6 @@ class Moves:
         )
         self.bump_queue = self._sql("UPDATE {ns}_queue SET ver = ver + 1 WHERE id = ?")
         self.set_paused = self._sql("UPDATE {ns}_queue SET paused = ?, ver = ver + 1 WHERE id = ?")
-        *tallies, peak = CURRENT
-        self.gauge = self._sql(
-            "UPDATE {ns}_gauge SET {gauges}, {tallies}, {peak} = max({peak}, (active + ?) * ?) "
-            "WHERE queue = ? AND shard = 0 AND minute = ? RETURNING waiting, delayed, active",
-            gauges=", ".join(f"{name} = {name} + ?" for name in GAUGES),
-            tallies=", ".join(f"{name} = {name} + ?" for name in tallies),
-            peak=peak,
-        )
         columns = ", ".join(TALLIES)
         add_up = ", ".join(f"{name} = {name} + excluded.{name}" for name in TALLIES)
         on_conflict = (
@@ -101,6 +93,21 @@ class Moves:
         )
         self.drop_tally = self._sql(
             "DELETE FROM {ns}_tally WHERE queue = ? AND shard = 0 AND minute > 0 AND minute < ?"
+        )
+
+    def gauge(self, columns: tuple[str, ...], *, started: bool) -> str:
+        """Add to some counts of a queue; return how many jobs wait, are delayed and active.
+
+        Each kind of step changes the same few columns, so there are few such statements. With
+        `started` the peak may rise: the change of `active` is one parameter more.
+        """
+        sets = [f"{column} = {column} + ?" for column in columns]
+        if started:
+            sets.append("now_peak = max(now_peak, active + ?)")
+        return self._sql(
+            "UPDATE {ns}_gauge SET {sets} WHERE queue = ? AND shard = 0 AND minute = ? "
+            "RETURNING waiting, delayed, active",
+            sets=", ".join(sets),
         )
 
     def _adding(self) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-
-import msgspec
+from itertools import compress, islice
+from typing import NamedTuple
 
 from jobyard.errors import Unsupported
 from jobyard.events import EventKind, StoredEvent
@@ -23,16 +24,22 @@ from jobyard_sqlite.transaction import Transaction
 from jobyard_sqlite.transitions import standing_by_id, state_of
 
 
-class Placed(msgspec.Struct, frozen=True):
-    """A job to store: its number, and where it goes."""
+class Row(NamedTuple):
+    """A job as `Moves.add_job` stores it."""
 
-    spec: JobSpec
     no: int
+    id: str
     queue: int
     lane: int
+    prio: int
     due: int
-    delayed: bool
+    created_at: int
+    attempts: int
+    max_crashes: int
     flags: int
+    expires_at: int | None
+    payload: bytes
+    options: bytes
 
 
 def check(units: Sequence[Unit]) -> None:
@@ -65,22 +72,15 @@ def add(tx: Transaction, units: Sequence[Unit]) -> list[tuple[Added, ...]]:
     specs = [spec for unit in units for spec in unit]
     if not specs:
         return [() for _ in units]
-    placed = _place(tx, specs)
-    answers = _store(tx, placed)
-    result = []
-    start = 0
-    for unit in units:
-        end = start + len(unit)
-        result.append(tuple(answers[start:end]))
-        start = end
-    return result
+    answers = iter(_store(tx, specs, _rows(tx, specs)))
+    return [tuple(islice(answers, len(unit))) for unit in units]
 
 
-def _place(tx: Transaction, specs: Sequence[JobSpec]) -> list[Placed]:
+def _rows(tx: Transaction, specs: Sequence[JobSpec]) -> list[Row]:
     """Number the jobs, and decide where each goes."""
     now = tx.now
     lanes: dict[tuple[str, str, str], tuple[int, int]] = {}
-    placed = []
+    rows = []
     for no, spec in enumerate(specs, tx.take_jobs(len(specs))):
         key = (spec.queue, spec.channel, spec.name)
         found = lanes.get(key)
@@ -88,120 +88,103 @@ def _place(tx: Transaction, specs: Sequence[JobSpec]) -> list[Placed]:
             queue = tx.make_queue(spec.queue)
             found = lanes[key] = (queue.id, tx.lane(queue, spec.channel, spec.name))
         due = now + spec.delay_ms if spec.run_at is None else spec.run_at
-        delayed = due > now
-        placed.append(
-            Placed(
-                spec,
+        rows.append(
+            Row(
                 no,
+                spec.id,
                 found[0],
                 found[1],
-                due if delayed else now,
-                delayed,
+                -spec.priority,
+                max(now, due),
+                now,
+                spec.attempts,
+                spec.max_crashes,
                 flags_of(spec),
+                None if spec.ttl_ms is None else now + spec.ttl_ms,
+                spec.payload,
+                spec.options,
             )
         )
-    return placed
+    return rows
 
 
-def _store(tx: Transaction, placed: Sequence[Placed]) -> list[Added]:
+def _store(tx: Transaction, specs: Sequence[JobSpec], rows: Sequence[Row]) -> list[Added]:
     """Write the jobs whose ids are new."""
-    now = tx.now
-    written = tx.run_many(
-        tx.moves.add_job,
-        [
-            (
-                job.no,
-                job.spec.id,
-                job.queue,
-                job.lane,
-                -job.spec.priority,
-                job.due,
-                now,
-                job.spec.attempts,
-                job.spec.max_crashes,
-                job.flags,
-                None if job.spec.ttl_ms is None else now + job.spec.ttl_ms,
-                job.spec.payload,
-                job.spec.options,
-            )
-            for job in placed
-        ],
-    )
-    if written == len(placed):
-        _enter(tx, placed)
-        return [
-            Added(
-                job.spec.id,
-                AddOutcome.CREATED,
-                JobState.DELAYED if job.delayed else JobState.WAITING,
-            )
-            for job in placed
-        ]
-    first, last = placed[0].no, placed[-1].no
-    created = {no for (no,) in tx.rows(tx.moves.added, (first, last))}
-    _enter(tx, [job for job in placed if job.no in created])
-    found = standing_by_id(tx, {job.spec.id for job in placed})
+    sql = tx.moves.add_job
+    written = tx.run(sql, rows[0]) if len(rows) == 1 else tx.run_many(sql, rows)
+    if written == len(rows):
+        _enter(tx, specs, rows)
+        now, created = tx.now, AddOutcome.CREATED
+        waiting, delayed = JobState.WAITING, JobState.DELAYED
+        return [Added(row.id, created, delayed if row.due > now else waiting) for row in rows]
+    created_nos = {no for (no,) in tx.rows(tx.moves.added, (rows[0].no, rows[-1].no))}
+    new = [row.no in created_nos for row in rows]
+    _enter(tx, list(compress(specs, new)), list(compress(rows, new)))
+    found = standing_by_id(tx, {row.id for row in rows})
     return [
         Added(
-            job.spec.id,
-            AddOutcome.CREATED if job.no in created else AddOutcome.EXISTS,
-            state_of(found[job.spec.id]),
+            row.id,
+            AddOutcome.CREATED if row.no in created_nos else AddOutcome.EXISTS,
+            state_of(found[row.id]),
         )
-        for job in placed
+        for row in rows
     ]
 
 
-def _enter(tx: Transaction, jobs: Sequence[Placed]) -> None:
-    """Put new jobs into their first state."""
-    if not jobs:
+def _enter(tx: Transaction, specs: Sequence[JobSpec], rows: Sequence[Row]) -> None:
+    """Put new jobs into their first state, and count and tell them."""
+    if not rows:
         return
-    if len(jobs) == 1:
-        job = jobs[0]
-        tx.run(tx.moves.put_delayed if job.delayed else tx.moves.put_ready, _row(job))
-    elif jobs[-1].no - jobs[0].no == len(jobs) - 1 and not _any_delayed(jobs):
-        tx.run(tx.moves.ready_from_jobs, (jobs[0].no, jobs[-1].no))
+    now = tx.now
+    delayed = [row for row in rows if row.due > now]
+    if len(rows) == 1:
+        tx.run(tx.moves.put_delayed if delayed else tx.moves.put_ready, _place(rows[0], now))
+    elif not delayed and rows[-1].no - rows[0].no == len(rows) - 1:
+        tx.run(tx.moves.ready_from_jobs, (rows[0].no, rows[-1].no))
     else:
-        tx.run_many(tx.moves.put_ready, [_row(job) for job in jobs if not job.delayed])
-        tx.run_many(tx.moves.put_delayed, [_row(job) for job in jobs if job.delayed])
-    for job in jobs:
-        spec = job.spec
-        delta = tx.delta(job.queue, spec.queue)
-        delta.gauges[DELAYED if job.delayed else WAITING] += 1
-        delta.tallies[Tally.ADDED] += 1
-        delta.woken = True
-        if spec.ttl_ms is not None:
-            tx.run(tx.moves.put_expiry, (tx.now + spec.ttl_ms, job.no))
-        if job.flags & (KEEP_FAILED | KEEP_COMPLETED):
-            _keep(tx, job)
+        ready = [_place(row, now) for row in rows if row.due <= now]
+        tx.run_many(tx.moves.put_ready, ready)
+        tx.run_many(tx.moves.put_delayed, [_place(row, now) for row in delayed])
+    _count(tx, specs, len(delayed), rows)
+    for row, spec in zip(rows, specs, strict=True):
+        if row.expires_at is not None:
+            tx.run(tx.moves.put_expiry, (row.expires_at, row.no))
+        if row.flags & (KEEP_FAILED | KEEP_COMPLETED):
+            _keep(tx, row.no, spec)
     if tx.listening:
-        _tell(tx, jobs)
+        _tell(tx, specs)
 
 
-def _any_delayed(jobs: Sequence[Placed]) -> bool:
-    return any(job.delayed for job in jobs)
+def _place(row: Row, now: int) -> tuple[object, ...]:
+    """Return a job's row in `ready` or `delayed`."""
+    sign = -1 if row.flags & LIFO and row.due <= now else 1
+    place = (row.queue, row.prio, sign * row.due, sign * row.no, row.lane)
+    return (*place, 0, 0, row.flags, None)
 
 
-def _row(job: Placed) -> tuple[object, ...]:
-    sign = -1 if job.flags & LIFO and not job.delayed else 1
-    return (
-        job.queue,
-        -job.spec.priority,
-        sign * job.due,
-        sign * job.no,
-        job.lane,
-        0,
-        0,
-        job.flags,
-        None,
-    )
+def _count(tx: Transaction, specs: Sequence[JobSpec], delayed: int, rows: Sequence[Row]) -> None:
+    """Count new jobs in their queues."""
+    for (number, name), count in Counter(
+        [(row.queue, spec.queue) for row, spec in zip(rows, specs, strict=True)]
+    ).items():
+        later = delayed if count == len(rows) else _delayed_in(number, rows, tx.now)
+        delta = tx.delta(number, name)
+        delta.gauges[DELAYED] += later
+        delta.gauges[WAITING] += count - later
+        delta.tally(Tally.ADDED, count)
+        delta.woken = True
 
 
-def _keep(tx: Transaction, job: Placed) -> None:
-    completed, failed = job.spec.keep_completed, job.spec.keep_failed
+def _delayed_in(queue: int, rows: Sequence[Row], now: int) -> int:
+    return sum(row.queue == queue and row.due > now for row in rows)
+
+
+def _keep(tx: Transaction, no: int, spec: JobSpec) -> None:
+    completed, failed = spec.keep_completed, spec.keep_failed
     tx.run(
         tx.moves.put_keep,
         (
-            job.no,
+            no,
             None if completed is None else completed.count,
             None if completed is None else completed.age_ms,
             None if failed is None else failed.count,
@@ -210,14 +193,14 @@ def _keep(tx: Transaction, job: Placed) -> None:
     )
 
 
-def _tell(tx: Transaction, jobs: Sequence[Placed]) -> None:
+def _tell(tx: Transaction, specs: Sequence[JobSpec]) -> None:
     tx.events.extend(
         StoredEvent(
             kind=EventKind.ADDED,
             at=tx.now,
-            queue=job.spec.queue,
-            job_id=job.spec.id,
-            name=job.spec.name,
+            queue=spec.queue,
+            job_id=spec.id,
+            name=spec.name,
         )
-        for job in jobs
+        for spec in specs
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import starmap
 from typing import Any, Final, NamedTuple
 
 from jobyard.events import EventKind, StoredEvent
@@ -169,7 +170,7 @@ def _take_one(
     """Take the head of one range."""
     strand = source.strands[0]
     while True:
-        leases = tuple(Lease(*row) for row in head(tx, lease_id, source, limit=limit, until=until))
+        leases = tuple(starmap(Lease, head(tx, lease_id, source, limit=limit, until=until)))
         if not _set_aside(tx, leases, dict.fromkeys([strand.queue.name], strand.queue.id)):
             break
     if leases:

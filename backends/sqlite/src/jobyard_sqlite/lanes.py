@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from jobyard_sql.moves import Moves
+
 
 class QueueRow(NamedTuple):
     """A queue as it stands within the current transaction; `ver` grows with its lanes."""
@@ -33,6 +35,15 @@ class Lanes:
     def __init__(self) -> None:
         self.ids: dict[tuple[int, str, str], int] = {}
         self.of_queue: dict[int, tuple[int, tuple[LaneRow, ...]]] = {}
+        self._gauges: dict[tuple[tuple[str, ...], bool], str] = {}
+
+    def gauge(self, moves: Moves, columns: tuple[str, ...], *, started: bool) -> str:
+        """Return the statement that adds to some counts, written once."""
+        key = (columns, started)
+        sql = self._gauges.get(key)
+        if sql is None:
+            sql = self._gauges[key] = moves.gauge(columns, started=started)
+        return sql
 
     def forget(self) -> None:
         """Forget everything."""

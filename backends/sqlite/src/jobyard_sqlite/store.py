@@ -185,8 +185,8 @@ class Store:
                 transaction.finish()
                 self._write_cursor.execute("COMMIT")
             except BaseException:
-                self._roll_back()
                 self._lanes.forget()
+                self._roll_back()
                 raise
         woken = [delta.name for delta in transaction.deltas.values() if delta.woken]
         if woken or transaction.events:

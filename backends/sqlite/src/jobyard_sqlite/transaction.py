@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from itertools import compress
 from typing import Any, Final
 
 import msgspec
 
 from jobyard.events import EventKind, StoredEvent
 from jobyard.metrics import MINUTE_MS
-from jobyard_sql.codes import ACTIVE, DELAYED, WAITING, Tally
+from jobyard_sql.codes import ACTIVE, CURRENT, DELAYED, GAUGES, WAITING, Tally
 from jobyard_sql.looking import Looking, Standing
 from jobyard_sql.moves import Moves
 from jobyard_sql.signals import Signals
@@ -187,7 +188,8 @@ class Transaction:
 
     def finish(self) -> None:
         """Write what was gathered; nothing when nothing was."""
-        for queue_id, delta in sorted(self.deltas.items(), key=_by_name):
+        deltas = self.deltas.items()
+        for queue_id, delta in sorted(deltas, key=_by_name) if len(deltas) > 1 else deltas:
             if not delta.gone:
                 self._count(queue_id, delta)
         if self.events:
@@ -198,18 +200,22 @@ class Transaction:
 
     def _count(self, queue_id: int, delta: QueueDelta) -> None:
         """Add up in the queue's row, which is of the present minute."""
-        gauges, tallies = delta.gauges, delta.tallies
-        if not any(gauges) and not any(tallies):
+        changed = [*compress(GAUGES, delta.gauges), *compress(CURRENT, delta.tallies)]
+        if not changed:
             return
         minute = self.now - self.now % MINUTE_MS
-        started = 1 if tallies[Tally.STARTED] else 0
-        parameters = (*gauges, *tallies, gauges[ACTIVE], started, queue_id, minute)
-        row = self.row(self.moves.gauge, parameters)
+        parameters = [*filter(None, delta.gauges), *filter(None, delta.tallies)]
+        started = delta.tallies[Tally.STARTED] > 0
+        if started:
+            parameters.append(delta.gauges[ACTIVE])
+        parameters += (queue_id, minute)
+        sql = self._lanes.gauge(self.moves, tuple(changed), started=started)
+        row = self.row(sql, parameters)
         if row is None:
             self.run(self.moves.close_minute, (queue_id,))
             self.run(self.moves.open_minute, (minute, queue_id))
             self._fold(queue_id, minute - MINUTES_KEPT * MINUTE_MS)
-            row = self.row(self.moves.gauge, parameters)
+            row = self.row(sql, parameters)
         if self.listening:
             self._tell_drained(queue_id, delta, waiting=row[0], active=row[2])
 
