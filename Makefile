@@ -1,6 +1,6 @@
 # jobyard: the commands of the checkout. They need make and a Python 3.11 or later, nothing else.
 #
-#   make demo            run the main job on SQLite; DIR=folder keeps its files there
+#   make demo            run the main job on SQLite; DIR=folder chooses the folder to index
 #   make test            everything that has to pass
 #   make check           lint, types, layers and the public API, without the tests
 #   make clean           remove the environment and what the tools leave behind
@@ -28,7 +28,7 @@ venv:
 	exit 1
 
 demo: venv
-	@$(python) -m jobyard demo $(if $(DIR),--dir "$(DIR)")
+	@$(python) -m jobyard demo $(if $(DIR),"$(DIR)")
 
 test: venv
 	@$(python) tools/check.py

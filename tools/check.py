@@ -22,7 +22,7 @@ TYPED = ("src", "backends/*/src", "conformance/src", "tests", "backends/*/tests"
          "conformance/tests", "tools", "benchmarks")  # fmt: skip
 
 # import-linter's own command is a script, and scripts are not called: only modules are.
-LAYERS = "import sys, importlinter.cli as c; sys.exit(c.lint_imports(no_logo=True))"
+LAYERS = "import sys, importlinter.cli as c; sys.exit(c.lint_imports(no_logo=True, no_cache=True))"
 
 
 def steps() -> dict[str, list[str]]:
