@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def programs() -> list[object]:
+def programs() -> list[Any]:
     return [
         pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
         for page in PAGES

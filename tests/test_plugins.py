@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -23,7 +23,7 @@ from jobyard.plugins import DISABLED, BackendType, Plugins, load_plugins, open_b
 
 
 @pytest.fixture
-def plugin(monkeypatch: pytest.MonkeyPatch) -> Iterator:
+def plugin(monkeypatch: pytest.MonkeyPatch) -> Callable[..., EntryPoint]:
     def make(name: str, *schemes: str, load: str = "jobyard.memory:MemoryBackend") -> EntryPoint:
         module = types.ModuleType(f"plugin_{name}")
 
@@ -35,7 +35,7 @@ def plugin(monkeypatch: pytest.MonkeyPatch) -> Iterator:
         monkeypatch.setitem(sys.modules, module.__name__, module)
         return EntryPoint(name=name, value=module.__name__, group="jobyard")
 
-    yield make
+    return make
 
 
 BROKEN = EntryPoint(name="redis", value="no_such_module_at_all", group="jobyard")
@@ -51,7 +51,7 @@ def test_a_scheme_finds_its_backend(plugin) -> None:
 def test_a_broken_plugin_breaks_only_its_own_scheme(plugin) -> None:
     plugins = Plugins([BROKEN, plugin("acme", "acme")])
     assert plugins.resolve("acme") is MemoryBackend
-    with pytest.raises(PluginFailed, match="'redis'.*no_such_module_at_all") as caught:
+    with pytest.raises(PluginFailed, match=r"'redis'.*no_such_module_at_all") as caught:
         plugins.resolve("redis")
     assert isinstance(caught.value.__cause__, ModuleNotFoundError)
     with pytest.raises(UnknownScheme, match="Not loaded: redis"):

@@ -36,6 +36,7 @@ def steps() -> dict[str, list[str]]:
         "types": [python, "-m", "mypy", *typed],
         "layers": [python, "-c", LAYERS],
         "api": [python, "tools/public_api.py"],
+        "docs": [python, "tools/reference.py", "--check"],
         "tests": [python, "-m", "pytest"],
     }
 

@@ -176,8 +176,10 @@ async def test_k033_promote_and_reschedule(service: QueueService) -> None:
 
 async def test_k034_priority_order(service: QueueService) -> None:
     for priority in ("low", None, "critical", "high"):
-        options = {} if priority is None else {"priority": priority}
-        await service.add_job("q", "n", priority, **options)
+        if priority is None:
+            await service.add_job("q", "n")
+        else:
+            await service.add_job("q", "n", priority, priority=priority)
     assert await ran_in_order(service) == ["critical", "high", None, "low"]
 
 
@@ -269,7 +271,7 @@ async def test_a_payload_that_would_not_come_back_equal_is_refused(
     assert await service.list_queues() == []
 
 
-GOOD_PAYLOADS = [
+GOOD_PAYLOADS: list[object] = [
     None,
     "",
     [],

@@ -14,8 +14,8 @@ class Step:
     """What one operation works with: the yard, now, and a list of whom to tell what.
 
     Whatever makes a queue's jobs claimable names the queue in `woken`; whatever takes a job away
-    from waiting, running or being due names it in `lessened`. `prunable` is how many records its keep
-    rules may still remove (SETTLE-11). `close` ends the step.
+    from waiting, running or being due names it in `lessened`. `prunable` is how many records its
+    keep rules may still remove (SETTLE-11). `close` ends the step.
     """
 
     __slots__ = ("lessened", "logging", "now", "prunable", "told", "woken", "yard")
