@@ -241,3 +241,16 @@ def test_importing_jobyard_imports_no_driver() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ
     )
     assert out.stdout.strip() == "[]"
+
+
+async def test_k009_sqlite_in_memory_serves_one_process() -> None:
+    service = QueueService("sqlite:///:memory:")
+
+    @service.handler("q", "n")
+    async def n(job):
+        return job.data
+
+    async with service:
+        job = await service.add_job("q", "n", 1)
+        await service.run_until_idle()
+        assert (await job.refresh()).result == 1

@@ -337,3 +337,49 @@ async def test_handlers_of_every_kind_in_one_worker(service: QueueService) -> No
     thread_job = await jobs["thread"].refresh()
     assert thread_job.progress == 50
     assert await thread_job.logs() == ["half way"]
+
+
+async def test_k046_no_backoff_never_runs_a_job_twice_at_once(make) -> None:
+    running: set[str] = set()
+    runs = []
+
+    async def n(job):
+        assert job.id not in running
+        running.add(job.id)
+        runs.append(job.id)
+        await asyncio.sleep(0.001)
+        running.remove(job.id)
+        raise ValueError
+
+    services = [await make() for _ in range(4)]
+    for service in services:
+        service.register_worker("q", "n", n)
+    jobs = await services[0].add_jobs("q", [("n", n) for n in range(20)], attempts=10, backoff=0)
+    work = [asyncio.create_task(s.worker(poll_interval=0.05).run()) for s in services]
+    for job in jobs:
+        with pytest.raises(JobFailed, match="ValueError"):
+            await job.wait(timeout=30)
+    assert sorted(runs) == sorted(job.id for job in jobs for _ in range(10))
+    await asyncio.gather(*(service.close() for service in services), *work)
+
+
+async def test_k056_a_job_longer_than_its_lease_runs_once(make) -> None:
+    service, other = await make(), await make()
+    runs = []
+
+    async def n(job):
+        runs.append(job.fence)
+        await asyncio.sleep(1.5)
+        return "once"
+
+    for each in (service, other):
+        each.register_worker("q", "n", n)
+    job = await service.add_job("q", "n")
+    work = [
+        asyncio.create_task(each.worker(lease=0.3, poll_interval=0.05).run())
+        for each in (service, other)
+    ]
+    assert await job.wait(timeout=20) == "once"
+    assert len(runs) == 1
+    assert (await job.refresh()).crashes == 0
+    await asyncio.gather(service.close(), other.close(), *work)
