@@ -16,25 +16,20 @@ from jobyard.worker import Worker
 EPOCH_MS = 1_700_000_000_000
 
 
-class Waits:
+class Waits(selectors.DefaultSelector):
     """A selector that never blocks: it moves its loop's time to the next timer instead."""
 
-    def __init__(self) -> None:
-        self._real = selectors.DefaultSelector()
-        self.loop: VirtualLoop | None = None
+    loop: "VirtualLoop | None" = None
 
     def select(self, timeout: float | None = None) -> list[Any]:
-        events = self._real.select(0)
+        events = super().select(0)
         if events or timeout == 0:
             return events
         if timeout is None:
             raise RuntimeError("everything waits, and no timer is set: this would hang")
         assert self.loop is not None
         self.loop.seconds += timeout
-        return self._real.select(0)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
+        return super().select(0)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):

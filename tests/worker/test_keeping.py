@@ -254,5 +254,5 @@ async def test_a_handler_that_blocks_the_loop_is_named(
 
     await yard.run_until(ids)
 
-    told = [r.job_id for r in caplog.records if "blocked the event loop" in r.getMessage()]
+    told = [vars(r)["job_id"] for r in caplog.records if "blocked the event loop" in r.getMessage()]
     assert told == ids

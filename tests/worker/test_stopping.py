@@ -266,7 +266,7 @@ async def test_runs_are_logged_with_their_facts(
     await yard.run_until([bad, good])
 
     seen = {
-        (record.levelname, record.job_id, record.job_name, record.queue, record.attempt)
+        (record.levelname, *map(vars(record).get, ("job_id", "job_name", "queue", "attempt")))
         for record in caplog.records
         if hasattr(record, "job_id")
     }

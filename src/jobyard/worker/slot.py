@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING, Final
+from collections.abc import Coroutine
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, Final
 
 from jobyard.errors import PayloadDecodeError
 from jobyard.run import Run
@@ -35,6 +37,19 @@ TOKEN_REASONS: Final = {
     Stop.OVERDUE: "lost",
     Stop.LOST: "lost",
 }
+
+
+class Pending:
+    """A handler that waits for something: its coroutine, and what that awaits."""
+
+    __slots__ = ("awaited", "context", "coroutine")
+
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, object], context: Context, awaited: object
+    ) -> None:
+        self.coroutine = coroutine
+        self.context = context
+        self.awaited = awaited
 
 
 class Slot:
@@ -88,26 +103,37 @@ class Slot:
             if not self._is_abandoned:
                 await self._rest()
 
-    async def _work(self) -> None:
+    async def _work(self) -> None:  # noqa: C901 - the hot path, in one piece
         """Run job after job while any wait."""
         slots = self._slots
         monotonic = slots.monotonic
         waiting = slots.waiting
+        is_cancelled = self._task.cancelling
         now = monotonic()
         burst_end = now + BURST_SECONDS
         while waiting:
             run, route = waiting.popleft()
-            if waiting:
-                slots.spread()
             self.run = run
             self.route = route
             self._started = now
-            ended = NoHandler() if route is None else await self._run(run, route)
+            if route is None:
+                ended: Ended | Pending = NoHandler()
+            elif route.warm is None:
+                ended = self._start(run, route)
+            else:
+                ended = await self._start_warm(run, route, route.warm)
+            if isinstance(ended, Pending):
+                ended = await self._go_on(run, ended)
+            if is_cancelled():
+                await self._settle_down()
             if self._is_abandoned:
                 slots.journal.came_back(run)
                 return
             now = monotonic()
-            self._end(run, route, ended, now)
+            if ended is NOTHING and self._stop is None and not self._limits:
+                self._done(run, now)
+            else:
+                self._end(run, route, ended, now)
             if now > burst_end:
                 await self._let_others()
                 now = monotonic()
@@ -140,13 +166,21 @@ class Slot:
 
     # -- one run ------------------------------------------------------------------------------
 
-    async def _run(self, run: Run, route: Route) -> Ended:  # noqa: C901 - the hot path, in one piece
+    async def _start_warm(self, run: Run, route: Route, warm: Warm) -> Ended | Pending:
+        """Get ready for a run, which can be ended meanwhile; its time begins after that."""
+        slots = self._slots
+        ended = await drive(warm(), slots.context.copy(), slots.monotonic, self._stretched)
+        if isinstance(ended, Raised):
+            return ended
+        self._started = slots.monotonic()
+        return self._start(run, route)
+
+    def _start(self, run: Run, route: Route) -> Ended | Pending:
+        """Call the handler; most are at their end already when that returns."""
         slots = self._slots
         self._has_waited = False
-        if run.options.timeout_ms or run.lease.expires_at or route.warm:
-            early = await self._begin(run, route.warm)
-            if early is not None:
-                return early
+        if (run.options.timeout_ms or run.lease.expires_at) and not self._set_limits(run):
+            return Abandoned()
         try:
             job = slots.host.job_for(run.lease, run)
             job.data  # noqa: B018 - decoded once, here: what cannot be is not the handler's fault
@@ -154,38 +188,30 @@ class Slot:
             return Unreadable(error)
         if slots.journal.is_detailed:
             slots.journal.started(run)
-        context = slots.context.copy()
         try:
-            coroutine = context.run(route.call, job)
+            coroutine = route.call(job)
+            context = slots.context.copy()
             awaited = context.run(coroutine.send, None)
         except StopIteration as end:
-            return self._returned(run, end.value)
+            return _returned(run, end.value)
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything (F22)
             return self._raised(Raised(shorten(error)))
+        return Pending(coroutine, context, awaited)
+
+    async def _go_on(self, run: Run, pending: Pending) -> Ended:
+        """Run a handler that waits for something on to its end."""
         self._has_waited = True
-        self._stretched(slots.monotonic() - self._started)
-        ended = await go_on(coroutine, context, awaited, slots.monotonic, self._stretched)
-        if self._task.cancelling():
-            await self._settle_down()
-        if isinstance(ended, Returned):
-            return self._returned(run, ended.value)
-        return self._raised(ended)
-
-    async def _begin(self, run: Run, warm: Warm | None) -> Ended | None:
-        """Get ready for a run, and set its alarms when it is; tell its end if it ends here."""
         slots = self._slots
-        if warm is not None:
-            self._has_waited = True
-            ended = await drive(warm(), slots.context.copy(), slots.monotonic, self._stretched)
-            if isinstance(ended, Raised):
-                return ended
-            self._started = slots.monotonic()
-        return None if self._set_limits(run) else Abandoned()
-
-    def _returned(self, run: Run, value: object) -> Returned:
-        if value is None and run.marked is None:
-            return NOTHING
-        return Returned(value, run.marked)
+        monotonic = slots.monotonic
+        self._stretched(monotonic() - self._started)
+        if slots.waiting:
+            slots.spread()
+        ended = await go_on(
+            pending.coroutine, pending.context, pending.awaited, monotonic, self._stretched
+        )
+        if isinstance(ended, Returned):
+            return _returned(run, ended.value)
+        return self._raised(ended)
 
     def _raised(self, raised: Raised) -> Raised:
         if isinstance(raised.error, KeyboardInterrupt) and _is_ctrl_c_unhandled():
@@ -211,16 +237,24 @@ class Slot:
         if seconds > self._slots.longest_stretch and self.run is not None:
             self._slots.journal.blocked(self.run, seconds)
 
+    def _done(self, run: Run, now: float) -> None:
+        """End a run that ended as nearly all do."""
+        ran = now - self._started
+        if ran > self._slots.longest_stretch and not self._has_waited:
+            self._stretched(ran)
+        self.run = None
+        self._slots.done(run, self.route, ran)
+
     def _end(self, run: Run, route: Route | None, ended: Ended, now: float) -> None:
         ran = now - self._started
         if ran > self._slots.longest_stretch and not self._has_waited:
             self._stretched(ran)
+        self.run = None
         stop = self._stop
         if stop is not None or self._limits:
             if self._is_cut and route is not None and not route.can_be_cut:
                 self._slots.journal.thread_left(run)
             self._clear()
-        self.run = None
         self._slots.end(run, route, ended, stop, ran)
 
     def _clear(self) -> None:
@@ -287,6 +321,12 @@ class Slot:
         self._slots.journal.stuck(run)
         self._slots.lose(self)
         self._end(run, self.route, Abandoned(), self._slots.monotonic())
+
+
+def _returned(run: Run, value: object) -> Returned:
+    if value is None and run.marked is None:
+        return NOTHING
+    return Returned(value, run.marked)
 
 
 def _is_ctrl_c_unhandled() -> bool:

@@ -25,7 +25,7 @@ from jobyard.worker.decide import (
     Unreadable,
     decide,
 )
-from jobyard.worker.slot import NOTHING, Slot
+from jobyard.worker.slot import Slot
 
 if TYPE_CHECKING:
     from jobyard.worker.host import WorkerHost
@@ -108,19 +108,21 @@ class Slots:
         # A claim that was repeated may give leases of its first time: only what is left counts.
         sent -= self._doubted
         now = claimed.now
+        count = 0
         for lease in claimed.leases:
             try:
-                options = unpack(lease.options)
+                options = unpack(lease.options) if lease.options else DEFAULT_RUN
             except StoreCorrupt as error:
                 self._refuse(lease, error)
                 continue
             run = Run(lease, options, backend, deadline=sent + (lease.until - now) / 1000)
-            self.active += 1
+            count += 1
             route = find((lease.queue, lease.name))
             if route is not None and route.limit is not None:
                 self._take_limited(run, route)
             else:
                 waiting.append((run, route))
+        self.active += count
         self._stride = 1
         self.spread()
 
@@ -138,7 +140,7 @@ class Slots:
         self.end(run, None, Unreadable(error), None, 0.0)
 
     def spread(self) -> None:
-        """Wake slots for what waits: one at first, then twice as many each time it was not enough.
+        """Wake slots for what waits: one at first, then twice as many each time one is held up.
 
         A single slot runs any number of jobs that wait for nothing, and to wake the others would
         cost more than to run those.
@@ -170,25 +172,42 @@ class Slots:
 
     # -- out ----------------------------------------------------------------------------------
 
+    def done(self, run: Run, route: Route | None, ran: float) -> None:
+        """Take note of a run that ended as nearly all do."""
+        if self.journal.is_detailed:
+            self.journal.ended(run, DONE, ran)
+        if route is not None and (route.limit is not None or route.active):
+            self._free(route)
+        finished = self.finished
+        if not finished:
+            self.ended.ring()
+        finished.append(Settlement(run.lease, DONE, int(ran * 1000)))
+        self.active -= 1
+        if self.is_stopping:
+            self._bell.ring()
+
+    def _leave(self, route: Route | None, settlement: Settlement | None) -> None:
+        self.active -= 1
+        if route is not None and (route.limit is not None or route.active):
+            self._free(route)
+        if not self.finished or settlement is None:
+            # With more there already, who settles has been woken, or is at it.
+            self.ended.ring()
+        if settlement is not None:
+            self.finished.append(settlement)
+        if self.is_stopping:
+            self._bell.ring()
+
     def end(
         self, run: Run, route: Route | None, ended: Ended, stop: Stop | None, ran: float
     ) -> None:
         """Take note of the end of a run: decide what becomes of it, free its place."""
-        self.active -= 1
-        if ended is NOTHING and stop is None:
-            outcome: Outcome | None = DONE
-            if self.journal.is_detailed:
-                self.journal.ended(run, DONE, ran)
+        outcome = self._decide(run, ended, stop)
+        self.journal.ended(run, outcome, ran)
+        if outcome is None:
+            self._leave(route, None)
         else:
-            outcome = self._decide(run, ended, stop)
-            self.journal.ended(run, outcome, ran)
-        if route is not None and (route.limit is not None or route.active):
-            self._free(route)
-        if outcome is not None:
-            self.finished.append(Settlement(run.lease, outcome, int(ran * 1000)))
-        self.ended.ring()
-        if not self.active:
-            self._bell.ring()
+            self._leave(route, Settlement(run.lease, outcome, int(ran * 1000)))
 
     def _decide(self, run: Run, ended: Ended, stop: Stop | None) -> Outcome | None:
         if isinstance(ended, NoHandler) and self._routes.leaves_orphans:

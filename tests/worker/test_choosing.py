@@ -1,0 +1,189 @@
+"""How many jobs run at once, and which."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from jobyard import Job, JobState, Reason
+from jobyard.lease import Claim, Source
+
+
+async def test_at_most_concurrency_run_at_once(yard: Any) -> None:
+    running = most = 0
+
+    async def handler(job: Job) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(1)
+        running -= 1
+
+    yard.handle(handler)
+    ids = [await yard.add() for _ in range(20)]
+
+    await yard.run_until(ids, concurrency=3)
+
+    assert (most, yard.now) == (3, pytest.approx(7, abs=0.1))
+
+
+@pytest.mark.parametrize("orphan_policy", ["leave", "fail"])
+async def test_each_name_keeps_its_own_limit(yard: Any, orphan_policy: str) -> None:
+    running = {"one": 0, "four": 0, "any": 0}
+    most = dict(running)
+
+    async def handler(job: Job) -> None:
+        running[job.name] += 1
+        most[job.name] = max(most[job.name], running[job.name])
+        await asyncio.sleep(1)
+        running[job.name] -= 1
+
+    yard.handle(handler, "one", concurrency=1)
+    yard.handle(handler, "four", concurrency=4)
+    yard.handle(handler, "any")
+    ids = [await yard.add(name=name) for _ in range(8) for name in running]
+
+    await yard.run_until(ids, concurrency=20, orphan_policy=orphan_policy)
+
+    assert (most["one"], most["four"]) == (1, 4)
+    assert most["any"] > 4
+    assert yard.now == pytest.approx(8, abs=0.2)
+
+
+async def test_200_instant_jobs_do_not_wait_for_the_poll(yard: Any) -> None:
+    async def handler(job: Job) -> None: ...
+
+    yard.handle(handler)
+    ids = [await yard.add() for _ in range(200)]
+
+    await yard.run_until(ids, concurrency=1)
+
+    assert yard.now < 0.5
+
+
+async def test_jobs_without_a_handler_are_left_alone(yard: Any) -> None:
+    async def handler(job: Job) -> None: ...
+
+    yard.handle(handler)
+    foreign = await yard.add(name="foreign")
+    await yard.run_until([await yard.add()])
+
+    record = await yard.record(foreign)
+    assert (record.state, record.fence) == (JobState.WAITING, 0)
+
+
+async def test_jobs_without_a_handler_fail_when_asked_to(yard: Any) -> None:
+    async def handler(job: Job) -> None: ...
+
+    yard.handle(handler)
+    foreign = await yard.add(name="foreign", attempts=5)
+
+    records = await yard.run_until([await yard.add(), foreign], orphan_policy="fail")
+
+    assert [record.state for record in records] == [JobState.COMPLETED, JobState.FAILED]
+    assert records[1].reason is Reason.ORPHANED
+
+
+async def test_a_handler_registered_or_replaced_later_is_used(yard: Any) -> None:
+    async def one(job: Job) -> int:
+        return 1
+
+    async def two(job: Job) -> int:
+        return 2
+
+    async with yard.working():
+        await asyncio.sleep(1)
+        yard.handle(one)
+        first = await yard.until(await yard.add())
+        yard.handle(two, replace=True)
+        second = await yard.until(await yard.add())
+
+    assert (first.result, second.result) == (b"1", b"2")
+
+
+async def test_queues_may_be_chosen(yard: Any) -> None:
+    async def handler(job: Job) -> None: ...
+
+    yard.service.register_worker("a", "x", handler)
+    yard.service.register_worker("b", "x", handler)
+    a = await yard.service.add_job("a", "x", 1)
+    b = await yard.service.add_job("b", "x", 1)
+
+    await yard.run_until([a.id], queues=["a"])
+
+    assert (await yard.record(b.id)).state is JobState.WAITING
+
+
+async def test_a_paused_worker_starts_nothing_and_others_go_on(yard: Any) -> None:
+    async def handler(job: Job) -> None:
+        await asyncio.sleep(1)
+
+    yard.handle(handler)
+    async with yard.working() as worker:
+        running = await yard.add()
+        await yard.until(running, JobState.ACTIVE)
+        worker.pause()
+        waiting = await yard.add()
+        await yard.until(running)
+        await asyncio.sleep(10)
+        assert (await yard.record(waiting)).state is JobState.WAITING
+        async with yard.working():
+            await yard.until(waiting)
+        later = await yard.add()
+        worker.resume()
+        await yard.until(later)
+
+
+async def test_a_paused_queue_is_not_claimed(yard: Any) -> None:
+    async def handler(job: Job) -> None:
+        await asyncio.sleep(1)
+
+    yard.handle(handler)
+    async with yard.working():
+        running = await yard.add()
+        await yard.until(running, JobState.ACTIVE)
+        await yard.service.pause_queue("q")
+        waiting = await yard.add()
+        await yard.until(running)
+        await asyncio.sleep(10)
+        assert (await yard.record(waiting)).state is JobState.WAITING
+        await yard.service.resume_queue("q")
+        await yard.until(waiting)
+
+
+async def test_until_idle_runs_what_is_due_and_counts(yard: Any) -> None:
+    async def handler(job: Job) -> None:
+        if job.data == "more":
+            await yard.add("last")
+        if job.data == "fails":
+            raise ValueError
+
+    yard.handle(handler)
+    await yard.add("more")
+    await yard.add("fails", attempts=2, backoff=0)
+    later = await yard.add(delay=100)
+
+    assert await yard.worker().run_until_idle() == 4
+    assert (await yard.record(later)).state is JobState.DELAYED
+
+
+async def test_until_idle_ends_without_any_handler(yard: Any) -> None:
+    assert await yard.worker().run_until_idle() == 0
+
+
+async def test_a_claim_asks_for_names_not_for_everything(yard: Any) -> None:
+    async def handler(job: Job) -> None: ...
+
+    yard.handle(handler)
+    wanted: list[Claim] = []
+    claim = yard.service.backend.claim
+
+    async def spy(want: Claim) -> Any:
+        wanted.append(want)
+        return await claim(want)
+
+    yard.service.backend.claim = spy
+    await yard.worker(concurrency=7).run_until_idle()
+
+    assert wanted[0].sources == (Source(queue="q", names=("job",)),)
+    assert wanted[0].limit == 7
