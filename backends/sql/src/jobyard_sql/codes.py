@@ -9,7 +9,7 @@ from typing import Final
 from jobyard.job import JobState
 
 CANCEL_ASKED: Final = 1
-"""On a running row: somebody asked that the run be cancelled."""
+"""Somebody asked that the run be cancelled: it stays so until the job ends or is revived."""
 DEAD_LETTER: Final = 2
 """The job ends dead instead of failed."""
 LIFO: Final = 4

@@ -47,6 +47,7 @@ class Standing(NamedTuple):
     attempts: int
     max_crashes: int
     flags: int
+    ttl_ms: int | None
     failures: int
     crashes: int
     fence: int
@@ -215,6 +216,7 @@ def _job(every: Tables) -> Select[Any]:
             job.c.attempts,
             job.c.max_crashes,
             job.c.flags,
+            job.c.ttl_ms,
             *(
                 func.coalesce(
                     running.c[name], done.c[name], delayed.c[name], ready.c[name], literal(0)
@@ -229,7 +231,7 @@ def _job(every: Tables) -> Select[Any]:
             job.c.expires_at,
             until,
             func.coalesce(lease.c.worker, done.c.worker, past.c.worker),
-            func.coalesce(running.c.flags.op("&")(CANCEL_ASKED), literal(0)),
+            job.c.flags.op("&")(CANCEL_ASKED),
             settled,
             every.progress.c.body,
             done.c.result,

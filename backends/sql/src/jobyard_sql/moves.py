@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Final
 
 from jobyard.lease import MAX_PROMOTED
-from jobyard_sql.codes import CURRENT, LIFO, NOT_PLAIN, TALLIES
+from jobyard_sql.codes import CURRENT, GAUGES, LIFO, NOT_PLAIN, TALLIES
 
 MAX_TERMS: Final = 400
 """The most terms of one compound select (SQLite allows 500)."""
@@ -35,6 +35,7 @@ class Moves:
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
         self._book()
+        self._counts()
         self._adding()
         self._claiming()
         self._settling()
@@ -53,9 +54,9 @@ class Moves:
         self.count = self._sql(
             "UPDATE {ns}_counter SET now = ?, job = ?, lease = ?, event = ? WHERE id = 1"
         )
-        self.queue = self._sql("SELECT id, paused, ver FROM {ns}_queue WHERE name = ?")
+        self.queue = self._sql("SELECT id, paused, closing, ver FROM {ns}_queue WHERE name = ?")
         self.make_queue = self._sql(
-            "INSERT INTO {ns}_queue (name, ver, paused) VALUES (?, 0, 0) RETURNING id"
+            "INSERT INTO {ns}_queue (name, ver, paused, closing) VALUES (?, 0, 0, 0) RETURNING id"
         )
         self.make_gauge = self._sql("INSERT INTO {ns}_gauge (queue, shard) VALUES (?, 0)")
         self.lanes = self._sql("SELECT id, channel, name FROM {ns}_lane WHERE queue = ?")
@@ -95,6 +96,14 @@ class Moves:
             "DELETE FROM {ns}_tally WHERE queue = ? AND shard = 0 AND minute > 0 AND minute < ?"
         )
 
+    def _counts(self) -> None:
+        self.present = tuple(
+            self._sql(
+                "SELECT {column} FROM {ns}_gauge WHERE queue = ? AND shard = 0", column=column
+            )
+            for column in GAUGES
+        )
+
     def gauge(self, columns: tuple[str, ...], *, started: bool) -> str:
         """Add to some counts of a queue; return how many jobs wait, are delayed and active.
 
@@ -113,8 +122,8 @@ class Moves:
     def _adding(self) -> None:
         self.add_job = self._sql(
             "INSERT INTO {ns}_job (no, id, queue, lane, prio, due, created_at, attempts, "
-            "max_crashes, flags, expires_at, grp, payload, options) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?) ON CONFLICT (id) DO NOTHING"
+            "max_crashes, flags, ttl_ms, expires_at, grp, payload, options) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?) ON CONFLICT (id) DO NOTHING"
         )
         self.added = self._sql("SELECT no FROM {ns}_job WHERE no BETWEEN ? AND ?")
         self.ready_from_jobs = self._sql(
@@ -254,7 +263,7 @@ class Moves:
         )
         self.beyond = self._sql(
             "SELECT no FROM {ns}_done WHERE queue = ? AND state = ? "
-            "ORDER BY finished_at DESC, no DESC LIMIT ? OFFSET ?"
+            "ORDER BY finished_at, no LIMIT max(0, min(?, ?))"
         )
         self.unhold = self._sql("UPDATE {ns}_lease SET held = held - ? WHERE no = ?")
         self.forget_leases = self._sql("DELETE FROM {ns}_lease WHERE no < ? AND held <= 0")
@@ -273,7 +282,11 @@ class Moves:
             "UPDATE {ns}_running SET until = max(coalesce(until, 0), ?) "
             "WHERE no IN (SELECT value FROM json_each(?))"
         )
-        self.ask_cancel = self._sql("UPDATE {ns}_running SET flags = flags | 1 WHERE no = ?")
+        self.ask_cancel = tuple(
+            self._sql("UPDATE {ns}_{table} SET flags = flags | 1 WHERE no = ?", table=table)
+            for table in ("running", "job")
+        )
+        self.renew_job = self._sql("UPDATE {ns}_job SET flags = ?, expires_at = ? WHERE no = ?")
         self.put_progress = self._sql(
             "INSERT INTO {ns}_progress (no, body) VALUES (?, ?) "
             "ON CONFLICT (no) DO UPDATE SET body = excluded.body"
@@ -346,6 +359,7 @@ class Moves:
             "WHERE j.expires_at IS NOT NULL)"
         )
         self.erase_done = self._sql("DELETE FROM {ns}_done " + by_no)
+        self.close_queue = self._sql("UPDATE {ns}_queue SET closing = 1 WHERE id = ?")
         self.forget_queue = tuple(
             self._sql("DELETE FROM {ns}_{table} WHERE {column} = ?", table=table, column=column)
             for table, column in (

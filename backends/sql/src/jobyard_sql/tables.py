@@ -98,6 +98,7 @@ class Tables:
             _text("name"),
             _number("ver"),
             Column("paused", Boolean, nullable=False),
+            Column("closing", Boolean, nullable=False),
             self._index("queue_name", "name", unique=True),
         )
         self.queue.dialect_options["sqlite"]["autoincrement"] = True
@@ -124,6 +125,7 @@ class Tables:
             Column("attempts", Integer, nullable=False),
             Column("max_crashes", Integer, nullable=False),
             Column("flags", SmallInteger, nullable=False),
+            _number("ttl_ms", null=True),
             _number("expires_at", null=True),
             _number("grp", null=True),
             _bytes("payload", null=False),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import compress, islice
+from itertools import islice
 from typing import NamedTuple
 
 from jobyard.errors import Unsupported
@@ -23,23 +23,19 @@ from jobyard_sql.codes import (
 from jobyard_sqlite.transaction import Transaction
 from jobyard_sqlite.transitions import standing_by_id, state_of
 
+Row = tuple[object, ...]
+"""The parameters of `Moves.add_job`: a plain tuple, which the driver binds fastest."""
 
-class Row(NamedTuple):
-    """A job as `Moves.add_job` stores it."""
 
+class Placed(NamedTuple):
+    """Where a new job goes: into `delayed` if its due is not now."""
+
+    spec: JobSpec
     no: int
-    id: str
     queue: int
     lane: int
-    prio: int
     due: int
-    created_at: int
-    attempts: int
-    max_crashes: int
     flags: int
-    expires_at: int | None
-    payload: bytes
-    options: bytes
 
 
 def check(units: Sequence[Unit]) -> None:
@@ -72,15 +68,15 @@ def add(tx: Transaction, units: Sequence[Unit]) -> list[tuple[Added, ...]]:
     specs = [spec for unit in units for spec in unit]
     if not specs:
         return [() for _ in units]
-    answers = iter(_store(tx, specs, _rows(tx, specs)))
+    answers = iter(_store(tx, _place(tx, specs)))
     return [tuple(islice(answers, len(unit))) for unit in units]
 
 
-def _rows(tx: Transaction, specs: Sequence[JobSpec]) -> list[Row]:
+def _place(tx: Transaction, specs: Sequence[JobSpec]) -> list[Placed]:
     """Number the jobs, and decide where each goes."""
     now = tx.now
     lanes: dict[tuple[str, str, str], tuple[int, int]] = {}
-    rows = []
+    placed = []
     for no, spec in enumerate(specs, tx.take_jobs(len(specs))):
         key = (spec.queue, spec.channel, spec.name)
         found = lanes.get(key)
@@ -88,95 +84,98 @@ def _rows(tx: Transaction, specs: Sequence[JobSpec]) -> list[Row]:
             queue = tx.make_queue(spec.queue)
             found = lanes[key] = (queue.id, tx.lane(queue, spec.channel, spec.name))
         due = now + spec.delay_ms if spec.run_at is None else spec.run_at
-        rows.append(
-            Row(
-                no,
-                spec.id,
-                found[0],
-                found[1],
-                -spec.priority,
-                max(now, due),
-                now,
-                spec.attempts,
-                spec.max_crashes,
-                flags_of(spec),
-                None if spec.ttl_ms is None else now + spec.ttl_ms,
-                spec.payload,
-                spec.options,
-            )
-        )
-    return rows
+        due = max(due, now)
+        placed.append(Placed(spec, no, found[0], found[1], due, flags_of(spec)))
+    return placed
 
 
-def _store(tx: Transaction, specs: Sequence[JobSpec], rows: Sequence[Row]) -> list[Added]:
+def _row(job: Placed, now: int) -> Row:
+    spec, no, queue, lane, due, flags = job
+    ttl_ms = spec.ttl_ms
+    return (
+        no,
+        spec.id,
+        queue,
+        lane,
+        -spec.priority,
+        due,
+        now,
+        spec.attempts,
+        spec.max_crashes,
+        flags,
+        ttl_ms,
+        None if ttl_ms is None else now + ttl_ms,
+        spec.payload,
+        spec.options,
+    )
+
+
+def _store(tx: Transaction, placed: Sequence[Placed]) -> list[Added]:
     """Write the jobs whose ids are new."""
-    sql = tx.moves.add_job
+    now, sql = tx.now, tx.moves.add_job
+    rows = [_row(job, now) for job in placed]
     written = tx.run(sql, rows[0]) if len(rows) == 1 else tx.run_many(sql, rows)
     if written == len(rows):
-        _enter(tx, specs, rows)
-        now, created = tx.now, AddOutcome.CREATED
-        waiting, delayed = JobState.WAITING, JobState.DELAYED
-        return [Added(row.id, created, delayed if row.due > now else waiting) for row in rows]
-    created_nos = {no for (no,) in tx.rows(tx.moves.added, (rows[0].no, rows[-1].no))}
-    new = [row.no in created_nos for row in rows]
-    _enter(tx, list(compress(specs, new)), list(compress(rows, new)))
-    found = standing_by_id(tx, {row.id for row in rows})
+        _enter(tx, placed)
+        created, waiting, delayed = AddOutcome.CREATED, JobState.WAITING, JobState.DELAYED
+        return [
+            Added(job.spec.id, created, delayed if job.due > now else waiting) for job in placed
+        ]
+    written_nos = {no for (no,) in tx.rows(tx.moves.added, (placed[0].no, placed[-1].no))}
+    _enter(tx, [job for job in placed if job.no in written_nos])
+    found = standing_by_id(tx, {job.spec.id for job in placed})
     return [
         Added(
-            row.id,
-            AddOutcome.CREATED if row.no in created_nos else AddOutcome.EXISTS,
-            state_of(found[row.id]),
+            job.spec.id,
+            AddOutcome.CREATED if job.no in written_nos else AddOutcome.EXISTS,
+            state_of(found[job.spec.id]),
         )
-        for row in rows
+        for job in placed
     ]
 
 
-def _enter(tx: Transaction, specs: Sequence[JobSpec], rows: Sequence[Row]) -> None:
+def _enter(tx: Transaction, jobs: Sequence[Placed]) -> None:
     """Put new jobs into their first state, and count and tell them."""
-    if not rows:
+    if not jobs:
         return
     now = tx.now
-    delayed = [row for row in rows if row.due > now]
-    if len(rows) == 1:
-        tx.run(tx.moves.put_delayed if delayed else tx.moves.put_ready, _place(rows[0], now))
-    elif not delayed and rows[-1].no - rows[0].no == len(rows) - 1:
-        tx.run(tx.moves.ready_from_jobs, (rows[0].no, rows[-1].no))
+    delayed = [job for job in jobs if job.due > now]
+    if len(jobs) == 1:
+        sql = tx.moves.put_delayed if delayed else tx.moves.put_ready
+        tx.run(sql, _standing(jobs[0], now))
+    elif not delayed and jobs[-1].no - jobs[0].no == len(jobs) - 1:
+        tx.run(tx.moves.ready_from_jobs, (jobs[0].no, jobs[-1].no))
     else:
-        ready = [_place(row, now) for row in rows if row.due <= now]
+        ready = [_standing(job, now) for job in jobs if job.due <= now]
         tx.run_many(tx.moves.put_ready, ready)
-        tx.run_many(tx.moves.put_delayed, [_place(row, now) for row in delayed])
-    _count(tx, specs, len(delayed), rows)
-    for row, spec in zip(rows, specs, strict=True):
-        if row.expires_at is not None:
-            tx.run(tx.moves.put_expiry, (row.expires_at, row.no))
-        if row.flags & (KEEP_FAILED | KEEP_COMPLETED):
-            _keep(tx, row.no, spec)
+        tx.run_many(tx.moves.put_delayed, [_standing(job, now) for job in delayed])
+    _count(tx, jobs, delayed)
+    for job in jobs:
+        if job.spec.ttl_ms is not None:
+            tx.run(tx.moves.put_expiry, (now + job.spec.ttl_ms, job.no))
+        if job.flags & (KEEP_FAILED | KEEP_COMPLETED):
+            _keep(tx, job.no, job.spec)
     if tx.listening:
-        _tell(tx, specs)
+        _tell(tx, [job.spec for job in jobs])
 
 
-def _place(row: Row, now: int) -> tuple[object, ...]:
+def _standing(job: Placed, now: int) -> Row:
     """Return a job's row in `ready` or `delayed`."""
-    sign = -1 if row.flags & LIFO and row.due <= now else 1
-    place = (row.queue, row.prio, sign * row.due, sign * row.no, row.lane)
-    return (*place, 0, 0, row.flags, None)
+    sign = -1 if job.flags & LIFO and job.due <= now else 1
+    prio = -job.spec.priority
+    return (job.queue, prio, sign * job.due, sign * job.no, job.lane, 0, 0, job.flags, None)
 
 
-def _count(tx: Transaction, specs: Sequence[JobSpec], delayed: int, rows: Sequence[Row]) -> None:
+def _count(tx: Transaction, jobs: Sequence[Placed], delayed: Sequence[Placed]) -> None:
     """Count new jobs in their queues."""
-    for (number, name), count in Counter(
-        [(row.queue, spec.queue) for row, spec in zip(rows, specs, strict=True)]
-    ).items():
-        later = delayed if count == len(rows) else _delayed_in(number, rows, tx.now)
-        delta = tx.delta(number, name)
-        delta.gauges[DELAYED] += later
-        delta.gauges[WAITING] += count - later
+    later = Counter([job.queue for job in delayed])
+    names = {job.queue: job.spec.queue for job in jobs}
+    for number, count in Counter([job.queue for job in jobs]).items():
+        delta = tx.delta(number, names[number])
+        delta.gauges[DELAYED] += later[number]
+        delta.gauges[WAITING] += count - later[number]
         delta.tally(Tally.ADDED, count)
         delta.woken = True
-
-
-def _delayed_in(queue: int, rows: Sequence[Row], now: int) -> int:
-    return sum(row.queue == queue and row.due > now for row in rows)
 
 
 def _keep(tx: Transaction, no: int, spec: JobSpec) -> None:

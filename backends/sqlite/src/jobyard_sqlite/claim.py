@@ -49,7 +49,7 @@ def claim(tx: Transaction, want: Claim) -> Claimed:
     again = _again(tx, want)
     if again is not None:
         return Claimed(leases=again, now=tx.now, next_due=_next_due(tx, queues))
-    instant = tx.now if want.as_of is None else want.as_of
+    instant = max(tx.now, want.as_of or 0)
     next_due = promote(tx, queues, instant)
     sources = _sources(tx, want.sources, queues)
     leases = _take(tx, want, sources, limit) if sources else ()
@@ -70,7 +70,11 @@ def _open_queues(tx: Transaction, sources: Sequence[Source]) -> dict[str, QueueR
     """Return the queues of the sources that are known and not paused."""
     names = {source.queue for source in sources}
     found = ((name, tx.queue(name)) for name in names)
-    return {name: queue for name, queue in found if queue is not None and not queue.paused}
+    return {
+        name: queue
+        for name, queue in found
+        if queue is not None and not (queue.paused or queue.closing)
+    }
 
 
 def _next_due(tx: Transaction, queues: dict[str, QueueRow]) -> int | None:

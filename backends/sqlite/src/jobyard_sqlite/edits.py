@@ -45,6 +45,7 @@ from jobyard_sqlite.transitions import (
     finish,
     leave,
     remember,
+    renew,
     standing_by_id,
     state_of,
     wait,
@@ -145,21 +146,15 @@ def _revive(tx: Transaction, job: Standing, *, reset: bool) -> Changed:
     failures = 0 if reset else max(min(job.failures, job.attempts - 1), 0)
     leave(tx, job)
     remember(tx, job, settled=bool(job.settled), error=None)
-    wait(tx, job, due=tx.now, failures=failures, crashes=0)
-    _expire_again(tx, job)
+    wait(tx, renew(tx, job), due=tx.now, failures=failures, crashes=0)
     tx.tell(EventKind.REVIVED, job, of_run=False)
     return _ok(JobState.WAITING)
 
 
-def _expire_again(tx: Transaction, job: Standing) -> None:
-    """Let the reaper look at a job's time to live again: its entry is gone if that was over."""
-    if job.expires_at is not None and job.expires_at <= tx.now:
-        tx.run(tx.moves.put_expiry, (job.expires_at, job.no))
-
-
 def _cancel(tx: Transaction, job: Standing, *, running: bool) -> Changed:
     if job.state == ACTIVE and running:
-        tx.run(tx.moves.ask_cancel, (job.no,))
+        for statement in tx.moves.ask_cancel:
+            tx.run(statement, (job.no,))
         return Changed(ChangeOutcome.ASKED, JobState.ACTIVE)
     if job.state not in QUEUED:
         return _wrong(job)
@@ -190,8 +185,8 @@ def _move(tx: Transaction, job: Standing, what: Move) -> Changed:
             settled=finished and bool(job.settled),
             error=None if finished else job.error,
         )
-        wait(tx, job, due=tx.now, failures=job.failures, crashes=job.crashes)
-        _expire_again(tx, job)
+        anew = renew(tx, job) if finished else job
+        wait(tx, anew, due=tx.now, failures=job.failures, crashes=job.crashes)
         tx.tell(EventKind.REVIVED if finished else EventKind.RELEASED, job, of_run=not finished)
     elif what.to is JobState.STALLED:
         if job.state != ACTIVE:

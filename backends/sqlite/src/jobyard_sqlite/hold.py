@@ -117,7 +117,7 @@ def _reap_outlived(tx: Transaction, limit: int) -> list[Reaped]:
         for at, no in rows:
             tx.run(tx.moves.drop_expiry, (at, no))
             job = jobs.get(no)
-            if job is not None and not state_of(job).is_finished:
+            if job is not None and job.expires_at == at and not state_of(job).is_finished:
                 reaped.append(_end(tx, job, failed_state(job), Reason.EXPIRED, job.crashes))
         if not rows:
             break

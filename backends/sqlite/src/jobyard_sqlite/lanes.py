@@ -8,11 +8,15 @@ from jobyard_sql.moves import Moves
 
 
 class QueueRow(NamedTuple):
-    """A queue as it stands within the current transaction; `ver` grows with its lanes."""
+    """A queue as it stands within the current transaction.
+
+    `ver` grows with its lanes; `closing` says that it is being obliterated.
+    """
 
     id: int
     name: str
     paused: int
+    closing: int
     ver: int
 
 

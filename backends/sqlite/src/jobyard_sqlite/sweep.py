@@ -101,10 +101,12 @@ def _obliterate(tx: Transaction, wish: Obliterate, limit: int) -> Swept:
     queue = tx.queue(wish.queue)
     if queue is None:
         return Swept(0, more=False)
-    if not wish.force and tx.rows(tx.moves.some_of["active"], (queue.id, 1)):
+    if not (wish.force or queue.closing) and tx.rows(tx.moves.some_of["active"], (queue.id, 1)):
         raise QueueNotEmpty(f"jobs of {wish.queue!r} are active; wait for them, or use force")
     swept = _remove(tx, lambda most: _everything(tx, queue, most), limit)
-    if not swept.more:
+    if swept.more:
+        tx.run(tx.moves.close_queue, (queue.id,))
+    else:
         tx.delta(queue.id, queue.name).gone = True
         for statement in tx.moves.forget_queue:
             tx.run(statement, (queue.id,))

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from jobyard.events import EventKind, StoredEvent
+from jobyard.lease import MAX_BATCH
 from jobyard.metrics import MINUTE_MS
 from jobyard_sql.codes import ACTIVE, CURRENT, DELAYED, GAUGES, WAITING, Tally
 from jobyard_sql.looking import Looking, Standing
@@ -30,7 +31,8 @@ class Transaction:
 
     `now`, the numbers of jobs, leases and events, and whether anybody listens come from one row,
     read first and written last. What the transaction counts and tells is gathered in `deltas` and
-    `events`, so that a batch costs as many statements for it as one job.
+    `events`, so that a batch costs as many statements for it as one job. `keep_room` is how many
+    records it may still remove by the keep rules of the jobs that it ends (SETTLE-11).
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Transaction:
         self.listening: bool = row[4] > self.now
         self.deltas: dict[int, QueueDelta] = {}
         self.events: list[StoredEvent] = []
+        self.keep_room = MAX_BATCH
         self._queues: dict[str, QueueRow | None] = {}
 
     # -- statements
@@ -108,7 +111,7 @@ class Transaction:
         """Look a queue up, once in a transaction."""
         if name not in self._queues:
             row = self.row(self.moves.queue, (name,))
-            self._queues[name] = None if row is None else QueueRow(row[0], name, row[1], row[2])
+            self._queues[name] = None if row is None else QueueRow(row[0], name, *row[1:])
         return self._queues[name]
 
     def make_queue(self, name: str) -> QueueRow:
@@ -117,7 +120,7 @@ class Transaction:
         if found is None:
             (number,) = self.row(self.moves.make_queue, (name,))
             self.run(self.moves.make_gauge, (number,))
-            found = self._queues[name] = QueueRow(number, name, 0, 0)
+            found = self._queues[name] = QueueRow(number, name, 0, 0, 0)
         return found
 
     def forget_queue(self, name: str) -> None:
@@ -160,6 +163,12 @@ class Transaction:
     def of(self, job: Standing) -> QueueDelta:
         """Return what is gathered for a job's queue."""
         return self.delta(job.queue_id, job.queue)
+
+    def present(self, job: Standing, state: int) -> int:
+        """Count the jobs of a job's queue that are in a state now."""
+        sql = self.moves.present[state]
+        (counted,) = self.row(sql, (job.queue_id,))
+        return int(counted) + self.of(job).gauges[state]
 
     def tell(
         self,

@@ -14,6 +14,7 @@ import msgspec
 from jobyard.job import JobState, Reason
 from jobyard_sql.codes import (
     ACTIVE,
+    CANCEL_ASKED,
     CANCELLED,
     COMPLETED,
     DEAD,
@@ -31,9 +32,6 @@ from jobyard_sql.codes import (
 )
 from jobyard_sql.looking import Standing
 from jobyard_sqlite.transaction import Transaction, was_due
-
-KEEP_STEP: Final = 1_000
-"""The most records beyond a job's own `keep` count that its end removes."""
 
 COUNTED: Final = {
     COMPLETED: Tally.COMPLETED,
@@ -169,6 +167,17 @@ def delay(
     delta.woken = True
 
 
+def renew(tx: Transaction, job: Standing) -> Standing:
+    """Let a job that has left its state start anew: not cancelled, its time to live whole."""
+    flags = job.flags & ~CANCEL_ASKED
+    expires_at = None if job.ttl_ms is None else tx.now + job.ttl_ms
+    if (flags, expires_at) != (job.flags, job.expires_at):
+        tx.run(tx.moves.renew_job, (flags, expires_at, job.no))
+    if expires_at is not None:
+        tx.run(tx.moves.put_expiry, (expires_at, job.no))
+    return job._replace(flags=flags, expires_at=expires_at)
+
+
 def move_place(tx: Transaction, job: Standing, *, prio: int, due: int) -> None:
     """Write a job's place in the order, if it is another than before."""
     if (prio, due) != (job.prio, job.due):
@@ -205,8 +214,10 @@ def finish(tx: Transaction, job: Standing, end: Ended) -> None:
     )
     delta.gauges[end.state] += 1
     if count is not None:
-        beyond = tx.rows(tx.moves.beyond, (job.queue_id, end.state, KEEP_STEP, count))
+        most = tx.present(job, end.state) - count
+        beyond = tx.rows(tx.moves.beyond, (job.queue_id, end.state, tx.keep_room, most))
         numbers = [number for (number,) in beyond]
+        tx.keep_room -= len(numbers)
         erase_finished(tx, numbers)
         delta.gauges[end.state] -= len(numbers)
 

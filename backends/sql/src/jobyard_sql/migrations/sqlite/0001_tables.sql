@@ -87,6 +87,7 @@ CREATE TABLE {ns}_job (
     attempts INTEGER NOT NULL,
     max_crashes INTEGER NOT NULL,
     flags SMALLINT NOT NULL,
+    ttl_ms INTEGER,
     expires_at INTEGER,
     grp INTEGER,
     payload BLOB NOT NULL,
@@ -148,7 +149,8 @@ CREATE TABLE {ns}_queue (
     id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL,
     ver INTEGER NOT NULL,
-    paused BOOLEAN NOT NULL
+    paused BOOLEAN NOT NULL,
+    closing BOOLEAN NOT NULL
 );
 CREATE UNIQUE INDEX {ns}_queue_name ON {ns}_queue (name);
 CREATE TABLE {ns}_ready (
