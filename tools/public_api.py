@@ -21,7 +21,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SNAPSHOT = ROOT / "public_api.txt"
 SOURCES = ("src", "conformance/src")
-DOCUMENTED = ("jobyard", "jobyard.backend", "jobyard.errors", "jobyard_conformance")
+DOCUMENTED = (
+    "jobyard",
+    "jobyard.backend",
+    "jobyard.contract",
+    "jobyard.errors",
+    "jobyard_conformance",
+)
 
 # Methods that Python calls and that say nothing about how a class is used.
 SILENT = {"__eq__", "__hash__", "__post_init__", "__repr__", "__str__"}
