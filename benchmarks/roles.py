@@ -1,0 +1,289 @@
+"""What the processes of the benchmarks do."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from benchmarks.jobs import NAME, QUEUE, decode, encode, opened, payload
+from benchmarks.stage import Facts, Stage
+from benchmarks.stores import store_for
+from jobyard import Job, QueueService
+from jobyard.ids import new_lease_id
+from jobyard.lease import Claim, Done, Settlement, Source
+
+LEASE_MS: Final = 60_000
+
+
+class Watch:
+    """Tells how long something took, and how much of it this process computed."""
+
+    def __init__(self) -> None:
+        self._cpu = time.process_time()
+        self._began = time.perf_counter()
+
+    def facts(self) -> Facts:
+        """Stop."""
+        seconds = time.perf_counter() - self._began
+        return {"seconds": seconds, "cpu": time.process_time() - self._cpu}
+
+
+Role = Callable[[str, Stage, Facts], Awaitable[Facts]]
+
+
+def peak_bytes() -> int:
+    """Return the most memory that this process has had.
+
+    What `getrusage` says is at least what the parent had when it started this process.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
+
+
+# -- adding -----------------------------------------------------------------------------------
+
+
+async def add_one(url: str, stage: Stage, options: Facts) -> Facts:
+    """Add jobs, one awaited call at a time."""
+    async with QueueService(url) as service:
+        stage.begin()
+        watch = Watch()
+        for number in range(options["first"], options["first"] + options["jobs"]):
+            await service.add_job(QUEUE, NAME, payload(number))
+        return watch.facts()
+
+
+async def add_together(url: str, stage: Stage, options: Facts) -> Facts:
+    """Add jobs from many tasks at once."""
+    jobs, tasks = options["jobs"], options["tasks"]
+    async with QueueService(url) as service:
+
+        async def some(numbers: range) -> None:
+            for number in numbers:
+                await service.add_job(QUEUE, NAME, payload(number))
+
+        stage.begin()
+        watch = Watch()
+        await asyncio.gather(*(some(range(task, jobs, tasks)) for task in range(tasks)))
+        return watch.facts()
+
+
+async def add_bulk(url: str, stage: Stage, options: Facts) -> Facts:
+    """Add jobs in calls of many."""
+    jobs, bulk = options["jobs"], options["bulk"]
+    async with QueueService(url) as service:
+        stage.begin()
+        watch = Watch()
+        for first in range(0, jobs, bulk):
+            numbers = range(first, min(first + bulk, jobs))
+            await service.add_jobs(QUEUE, [(NAME, payload(number)) for number in numbers])
+        return watch.facts()
+
+
+async def raw_add(url: str, stage: Stage, options: Facts) -> Facts:
+    """Add rows with the driver alone."""
+    await (await opened(url)).close()
+    store = store_for(url)
+    payloads = [encode(payload(number)) for number in range(options["jobs"])]
+    stage.begin()
+    watch = Watch()
+    if options["awaited"]:
+        seconds = await store.raw_add_awaited(url, payloads)
+    else:
+        seconds = store.raw_add(url, payloads)
+    return {**watch.facts(), "seconds": seconds}
+
+
+# -- processing -------------------------------------------------------------------------------
+
+
+async def raw_drain(url: str, stage: Stage, options: Facts) -> Facts:
+    """Process what waits with the driver alone."""
+    stage.begin()
+    watch = Watch()
+    numbers, seconds = store_for(url).raw_drain(url, options["batch"])
+    return {**watch.facts(), "seconds": seconds, "ran": numbers}
+
+
+async def backend_drain(url: str, stage: Stage, options: Facts) -> Facts:
+    """Process what waits through the backend's calls, without a worker."""
+    backend = await opened(url)
+    source = Source(queue=QUEUE, names=(NAME,))
+    done = Done()
+    numbers: list[int] = []
+    held: list[Settlement] = []
+    stage.begin()
+    watch = Watch()
+    while True:
+        claim = Claim(
+            lease_id=new_lease_id(),
+            worker="bench",
+            sources=(source,),
+            limit=options["batch"],
+            ttl_ms=LEASE_MS,
+        )
+        claimed = (await backend.settle(held, claim=claim)).claimed
+        if claimed is None or not claimed.leases:
+            break
+        numbers += [decode(lease.payload)["user_id"] for lease in claimed.leases]
+        held = [Settlement(lease, done) for lease in claimed.leases]
+    facts = watch.facts()
+    await backend.close()
+    return {**facts, "ran": numbers}
+
+
+async def drain(url: str, stage: Stage, options: Facts) -> Facts:
+    """Process what waits with a worker, until nothing does."""
+    service = QueueService(url)
+    numbers: list[int] = []
+
+    @service.handler(QUEUE, NAME)
+    async def send(job: Job) -> None:
+        numbers.append(job.data["user_id"])
+
+    async with service:
+        worker = service.worker(concurrency=options["concurrency"])
+        before = peak_bytes()
+        stage.begin()
+        watch = Watch()
+        began = time.monotonic_ns()
+        await worker.run_until_idle()
+        ended = time.monotonic_ns()
+        facts = watch.facts()
+    return {
+        **facts,
+        "began": began,
+        "ended": ended,
+        "ran": numbers,
+        "peak": peak_bytes(),
+        "before": before,
+    }
+
+
+async def drain_some(url: str, stage: Stage, options: Facts) -> Facts:
+    """Process with a worker until so many jobs have started."""
+    service = QueueService(url)
+    numbers: list[int] = []
+    enough = options["jobs"]
+    ended = 0
+
+    @service.handler(QUEUE, NAME)
+    async def send(job: Job) -> None:
+        nonlocal ended
+        numbers.append(job.data["user_id"])
+        if len(numbers) == enough:
+            ended = time.monotonic_ns()
+            worker.begin_stop()
+
+    async with service:
+        worker = service.worker(concurrency=options["concurrency"])
+        stage.begin()
+        watch = Watch()
+        began = time.monotonic_ns()
+        await worker.run()
+        facts = watch.facts()
+    return {**facts, "seconds": (ended - began) / 1e9, "ran": numbers}
+
+
+# -- waiting ----------------------------------------------------------------------------------
+
+
+class Ear:
+    """A service whose handler notes when each job starts."""
+
+    def __init__(self, url: str) -> None:
+        self.started: list[tuple[int, int]] = []
+        self.service = QueueService(url)
+        self.service.register_worker(QUEUE, NAME, self._hear)
+
+    async def _hear(self, job: Job) -> None:
+        self.started.append((job.data["user_id"], time.monotonic_ns()))
+
+
+async def _call(service: QueueService, options: Facts) -> list[tuple[int, int]]:
+    """Add a job now and then; return when each add was called."""
+    called = []
+    for number in range(options["jobs"]):
+        await asyncio.sleep(options["pause"])
+        called.append((number, time.monotonic_ns()))
+        await service.add_job(QUEUE, NAME, payload(number))
+    return called
+
+
+async def call(url: str, stage: Stage, options: Facts) -> Facts:
+    """Add a job now and then, for a worker elsewhere."""
+    async with QueueService(url) as service:
+        stage.begin()
+        return {"called": await _call(service, options)}
+
+
+async def hear(url: str, stage: Stage, options: Facts) -> Facts:
+    """Run what others add, until told to end."""
+    ear = Ear(url)
+    async with ear.service:
+        worker = ear.service.worker()
+        running = asyncio.create_task(worker.run())
+        await asyncio.sleep(options["settle"])
+        stage.say(ready=True)
+        await stage.told()
+        await worker.stop()
+        await running
+    return {"started": ear.started}
+
+
+async def call_and_hear(url: str, stage: Stage, options: Facts) -> Facts:
+    """Add a job now and then, and run it in the same process."""
+    ear = Ear(url)
+    async with ear.service:
+        worker = ear.service.worker()
+        running = asyncio.create_task(worker.run())
+        await asyncio.sleep(options["settle"])
+        stage.begin()
+        called = await _call(ear.service, options)
+        await asyncio.sleep(options["settle"])
+        await worker.stop()
+        await running
+    return {"called": called, "started": ear.started}
+
+
+async def idle(url: str, stage: Stage, options: Facts) -> Facts:
+    """Wait for jobs that do not come; tell what share of a core that took."""
+    ear = Ear(url)
+    async with ear.service:
+        worker = ear.service.worker()
+        running = asyncio.create_task(worker.run())
+        await asyncio.sleep(options["settle"])
+        stage.say(ready=True)
+        await stage.told()
+        watch = Watch()
+        await asyncio.sleep(options["seconds"])
+        facts = watch.facts()
+        await worker.stop()
+        await running
+    return {"share": facts["cpu"] / facts["seconds"], "peak": peak_bytes()}
+
+
+ROLES: Final[dict[str, Role]] = {
+    role.__name__: role
+    for role in (
+        add_one,
+        add_together,
+        add_bulk,
+        raw_add,
+        raw_drain,
+        backend_drain,
+        drain,
+        drain_some,
+        call,
+        hear,
+        call_and_hear,
+        idle,
+    )
+}

@@ -1,0 +1,60 @@
+"""What the benchmarks need of a store besides its backend."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+
+class RawDrain(NamedTuple):
+    """What a raw loop did: the numbers in the payloads, and how long it took."""
+
+    numbers: list[int]
+    seconds: float
+
+
+class Store(ABC):
+    """One kind of store: makes places to measure in, and works in them without jobyard.
+
+    The raw works are what a good engineer would write by hand for this one purpose: the same
+    tables, indexes and durability as the backend's, the fewest statements, no layers.
+    """
+
+    scheme: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def fresh(cls, folder: Path, name: str) -> str:
+        """Return the URL of a place that does not exist yet."""
+
+    @classmethod
+    @abstractmethod
+    def discard(cls, url: str) -> None:
+        """Remove a place and all that is in it."""
+
+    @classmethod
+    @abstractmethod
+    def weigh(cls, url: str) -> int:
+        """Return how many bytes a place takes that nobody has open."""
+
+    @classmethod
+    @abstractmethod
+    def describe(cls) -> dict[str, str]:
+        """Tell the product's version and the settings that matter."""
+
+    @classmethod
+    @abstractmethod
+    def raw_drain(cls, url: str, batch: int) -> RawDrain:
+        """Settle and claim in batches, decoding the payloads, until nothing waits."""
+
+    @classmethod
+    @abstractmethod
+    def raw_add(cls, url: str, payloads: Sequence[bytes]) -> float:
+        """Add and commit one row for each payload; return the seconds it took."""
+
+    @classmethod
+    @abstractmethod
+    async def raw_add_awaited(cls, url: str, payloads: Sequence[bytes]) -> float:
+        """Do the same from a coroutine that must not block the event loop."""
