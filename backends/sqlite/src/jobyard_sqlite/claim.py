@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import starmap
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from jobyard.events import EventKind, StoredEvent
 from jobyard.lease import MAX_BATCH, Claim, Claimed, Lease, Source
-from jobyard_sql.codes import ACTIVE, DELAYED, LIFO, WAITING, Tally
-from jobyard_sql.moves import MAX_TERMS
+from jobyard_sql.codes import ACTIVE, DELAYED, WAITING, Tally
+from jobyard_sqlite.heads import (
+    STRAND,
+    Strand,
+    Strands,
+    head,
+    key_of,
+    leases_from,
+    merged_head,
+)
 from jobyard_sqlite.lanes import QueueRow
 from jobyard_sqlite.transaction import Transaction
 
@@ -20,24 +27,6 @@ SPENT_KEPT: Final = 1_000
 """For how many further claims a lease is known that holds nothing any more (CLAIM-8)."""
 
 FORGET_EVERY: Final = 100
-
-WIDTH: Final = 20
-"""The fields of a `Lease`."""
-
-
-class Strand(NamedTuple):
-    """A part of `ready` that is one range: a queue, or one lane of it."""
-
-    by: str
-    key: int
-    queue: QueueRow
-
-
-class Strands(NamedTuple):
-    """The strands of one source, and how many jobs it may give."""
-
-    strands: tuple[Strand, ...]
-    limit: int
 
 
 def claim(tx: Transaction, want: Claim) -> Claimed:
@@ -62,8 +51,8 @@ def _again(tx: Transaction, want: Claim) -> tuple[Lease, ...] | None:
     if lease is None:
         return None
     fence, until = lease
-    rows = tx.rows(tx.moves.held_leases, (want.lease_id, fence, until, fence))
-    return tuple(Lease(*row) for row in rows)
+    rows = tx.rows(tx.moves.held_leases, (fence,))
+    return leases_from(tx, rows, lease_id=want.lease_id, fence=fence, until=until)
 
 
 def _open_queues(tx: Transaction, sources: Sequence[Source]) -> dict[str, QueueRow]:
@@ -152,30 +141,15 @@ def _take(
     return leases
 
 
-def head(tx: Transaction, lease_id: str, source: Strands, *, limit: int, until: int) -> list[Any]:
-    """Read the first jobs of a range, as the fields of leases."""
-    strand = source.strands[0]
-    return tx.rows(
-        tx.moves.head[strand.by],
-        (
-            lease_id,
-            tx.next_fence,
-            strand.queue.name,
-            until,
-            strand.key,
-            min(limit, source.limit),
-        ),
-    )
-
-
 def _take_one(
     tx: Transaction, lease_id: str, source: Strands, *, limit: int, until: int
 ) -> tuple[Lease, ...]:
     """Take the head of one range."""
     strand = source.strands[0]
     while True:
-        leases = tuple(starmap(Lease, head(tx, lease_id, source, limit=limit, until=until)))
-        if not _set_aside(tx, leases, dict.fromkeys([strand.queue.name], strand.queue.id)):
+        rows = head(tx, source, limit)
+        leases = leases_from(tx, rows, lease_id=lease_id, fence=tx.next_fence, until=until)
+        if not _set_aside(tx, leases, {strand.queue.name: strand.queue.id}):
             break
     if leases:
         _move(tx, strand, leases[-1], len(leases))
@@ -190,12 +164,6 @@ def _set_aside(tx: Transaction, leases: Sequence[Lease], queue_ids: dict[str, in
             tx.run(tx.moves.set_aside, (queue_ids[lease.queue], *key_of(lease)))
             found = True
     return found
-
-
-def key_of(lease: Lease) -> tuple[int, int, int]:
-    """Return a lease's place in the order of its range."""
-    sign = -1 if lease.flags & LIFO else 1
-    return -lease.priority, sign * lease.due_at, sign * lease.no
 
 
 def _move(tx: Transaction, strand: Strand, last: Lease, count: int) -> None:
@@ -215,92 +183,18 @@ def _take_merged(
     strands = [strand for source in sources for strand in source.strands]
     queue_ids = {strand.queue.name: strand.queue.id for strand in strands}
     while True:
-        rows = merged_head(tx, lease_id, sources, limit=limit, until=until)
-        leases = tuple(Lease(*row[:WIDTH]) for row in rows)
+        rows = merged_head(tx, sources, limit)
+        leases = leases_from(tx, rows, lease_id=lease_id, fence=tx.next_fence, until=until)
         if not _set_aside(tx, leases, queue_ids):
             break
     counts: dict[int, int] = {}
     last: dict[int, Lease] = {}
     for row, lease in zip(rows, leases, strict=True):
-        counts[row[WIDTH]] = counts.get(row[WIDTH], 0) + 1
-        last[row[WIDTH]] = lease
+        counts[row[STRAND]] = counts.get(row[STRAND], 0) + 1
+        last[row[STRAND]] = lease
     for number, lease in last.items():
         _move(tx, strands[number], lease, counts[number])
     return leases
-
-
-def merged_head(
-    tx: Transaction, lease_id: str, sources: Sequence[Strands], *, limit: int, until: int
-) -> list[Any]:
-    """Read the first jobs of several ranges in their common order, each with its range's number.
-
-    One compound select merges a few hundred ranges; more are merged in parts, and those parts
-    here.
-    """
-    numbered: list[tuple[list[tuple[int, Strand]], int]] = []
-    number = 0
-    for source in sources:
-        strands = list(enumerate(source.strands, number))
-        numbered.append((strands, source.limit))
-        number += len(strands)
-    rows: list[Any] = []
-    for part in _parts(numbered):
-        rows += _merged_part(tx, lease_id, part, limit=limit, until=until)
-    if number <= MAX_TERMS:
-        return rows
-    rows.sort(key=lambda row: key_of(Lease(*row[:WIDTH])))
-    return _within_limits(rows, numbered, limit)
-
-
-Numbered = list[tuple[list[tuple[int, Strand]], int]]
-
-
-def _parts(numbered: Numbered) -> list[Numbered]:
-    """Cut sources into parts of not too many strands each."""
-    parts: list[Numbered] = [[]]
-    room = MAX_TERMS
-    for strands, limit in numbered:
-        rest = strands
-        while rest:
-            if not room:
-                parts.append([])
-                room = MAX_TERMS
-            parts[-1].append((rest[:room], limit))
-            room, rest = room - len(rest[:room]), rest[room:]
-    return parts
-
-
-def _within_limits(rows: list[Any], numbered: Numbered, limit: int) -> list[Any]:
-    """Apply the limits of the sources, and of all, to rows merged from several parts."""
-    source_of = {
-        number: index for index, (strands, _) in enumerate(numbered) for number, _ in strands
-    }
-    room = [source_limit for _, source_limit in numbered]
-    taken: list[Any] = []
-    for row in rows:
-        source = source_of[row[WIDTH]]
-        if room[source] and len(taken) < limit:
-            room[source] -= 1
-            taken.append(row)
-    return taken
-
-
-def _merged_part(
-    tx: Transaction, lease_id: str, sources: Numbered, *, limit: int, until: int
-) -> list[Any]:
-    free = [strand for strands, most in sources if most >= limit for strand in strands]
-    limited = [(strands, most) for strands, most in sources if most < limit]
-    shape = tuple(tuple(strand.by for _, strand in strands) for strands, _ in limited)
-    sql = tx.moves.merged_head(tuple(strand.by for _, strand in free), shape)
-    parameters: list[object] = [lease_id, tx.next_fence, until]
-    for number, strand in free:
-        parameters += (number, strand.key)
-    for strands, most in limited:
-        for number, strand in strands:
-            parameters += (number, strand.key)
-        parameters.append(most)
-    parameters.append(limit)
-    return tx.rows(sql, parameters)
 
 
 def _tell(tx: Transaction, leases: Sequence[Lease], worker: str) -> None:

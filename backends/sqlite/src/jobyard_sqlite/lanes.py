@@ -38,6 +38,7 @@ class Lanes:
 
     def __init__(self) -> None:
         self.ids: dict[tuple[int, str, str], int] = {}
+        self.names: dict[int, tuple[str, str, str]] = {}
         self.of_queue: dict[int, tuple[int, tuple[LaneRow, ...]]] = {}
         self._gauges: dict[tuple[tuple[str, ...], bool], str] = {}
 
@@ -52,4 +53,5 @@ class Lanes:
     def forget(self) -> None:
         """Forget everything."""
         self.ids.clear()
+        self.names.clear()
         self.of_queue.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from itertools import compress
@@ -150,6 +151,15 @@ class Transaction:
             known = (queue.ver, tuple(LaneRow(*row) for row in rows))
             self._lanes.of_queue[queue.id] = known
         return known[1]
+
+    def lane_names(self, lanes: set[int]) -> dict[int, tuple[str, str, str]]:
+        """Return the queue, job name and channel of lanes (and of others) by number."""
+        names = self._lanes.names
+        missing = lanes - names.keys()
+        if missing:
+            rows = self.rows(self.moves.lane_names, (json.dumps(sorted(missing)),))
+            names.update((row[0], row[1:]) for row in rows)
+        return names
 
     # -- counts and events
 
