@@ -48,7 +48,8 @@ async def every(chore: Chore, journal: Journal) -> None:
     patience = Patience(longest=max(chore.seconds, 5.0))
     wait = 0.0 if chore.at_once else chore.seconds * (0.1 + 0.9 * random.random())
     while True:
-        await asyncio.sleep(wait)
+        if wait:
+            await asyncio.sleep(wait)
         wait = chore.seconds * (1 + JITTER * (2 * random.random() - 1))
         try:
             await chore.do()
@@ -75,7 +76,7 @@ def reaping(backend: Backend, *, seconds: float, found: Callable[[], None]) -> C
                 return
             await asyncio.sleep(0)
 
-    return Chore(what="reap", seconds=seconds, do=reap, at_once=True)
+    return Chore(what="reap", seconds=seconds, do=reap)
 
 
 def sweeping(backend: Backend, retention: Retention) -> Chore:
