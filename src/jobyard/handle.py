@@ -40,7 +40,7 @@ class Job:
         added: Added | None = None,
     ) -> None:
         """Wrap what is known of a job; apps get jobs from the service."""
-        self.id = facts.job_id if isinstance(facts, Lease) else facts.id
+        self.id = facts.job_id if type(facts) is Lease else facts.id  # type: ignore[union-attr]
         self.queue = facts.queue
         self.name = facts.name
         self.state = state

@@ -54,13 +54,13 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(msg)
 
 
-class Lease(msgspec.Struct, frozen=True):
+class Lease(msgspec.Struct, frozen=True, gc=False):
     """One job, held by one worker until `until` (the store's time) unless extended.
 
     `(job_id, lease_id)` is the proof of holding it that every mutation needs. `fence` only grows
     from lease to lease of a job: pass it to external writes. `no` and `flags` belong to the store;
-    a caller returns them unread. The fields are positional because a store builds one for every
-    job that it hands out.
+    a caller returns them unread. The fields are positional, and the collector does not look at
+    them, because a store builds one for every job that it hands out.
     """
 
     job_id: str
@@ -97,7 +97,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     next_due: int | None = None
 
 
-class Done(msgspec.Struct, frozen=True):
+class Done(msgspec.Struct, frozen=True, gc=False):
     """The run succeeded."""
 
     result: bytes | None = None
@@ -140,7 +140,7 @@ class Stalled(msgspec.Struct, frozen=True):
 Outcome = Done | Retried | Failed | Snoozed | Released | Cancelled | Stalled
 
 
-class Settlement(msgspec.Struct, frozen=True):
+class Settlement(msgspec.Struct, frozen=True, gc=False):
     """The end of one run of a leased job; `ran_ms` is how long the handler ran."""
 
     lease: Lease
