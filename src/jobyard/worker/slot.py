@@ -26,6 +26,9 @@ abandoned."""
 BURST_SECONDS: Final = 0.003
 """How long a slot runs job after job before it lets others have the event loop."""
 
+PLAIN_SECONDS: Final = 0.001
+"""A run shorter than this has no length worth a thought."""
+
 NOTHING: Final = Returned(None)
 """How nearly every run ends, shared."""
 
@@ -130,8 +133,10 @@ class Slot:
                 slots.journal.came_back(run)
                 return
             now = monotonic()
-            if ended is NOTHING and self._stop is None and not self._limits:
-                self._done(run, now)
+            ran = now - self._started
+            if ended is NOTHING and ran < PLAIN_SECONDS and not (self._stop or self._limits):
+                self.run = None
+                slots.done(run, route)
             else:
                 self._end(run, route, ended, now)
             if now > burst_end:
@@ -236,14 +241,6 @@ class Slot:
         """See whether a step of the handler held the event loop for too long."""
         if seconds > self._slots.longest_stretch and self.run is not None:
             self._slots.journal.blocked(self.run, seconds)
-
-    def _done(self, run: Run, now: float) -> None:
-        """End a run that ended as nearly all do."""
-        ran = now - self._started
-        if ran > self._slots.longest_stretch and not self._has_waited:
-            self._stretched(ran)
-        self.run = None
-        self._slots.done(run, self.route, ran)
 
     def _end(self, run: Run, route: Route | None, ended: Ended, now: float) -> None:
         ran = now - self._started

@@ -172,16 +172,16 @@ class Slots:
 
     # -- out ----------------------------------------------------------------------------------
 
-    def done(self, run: Run, route: Route | None, ran: float) -> None:
-        """Take note of a run that ended as nearly all do."""
+    def done(self, run: Run, route: Route | None) -> None:
+        """Take note of a run that was over at once, as nearly all short ones are."""
         if self.journal.is_detailed:
-            self.journal.ended(run, DONE, ran)
+            self.journal.ended(run, DONE, 0.0)
         if route is not None and (route.limit is not None or route.active):
             self._free(route)
         finished = self.finished
         if not finished:
             self.ended.ring()
-        finished.append(Settlement(run.lease, DONE, int(ran * 1000)))
+        finished.append(Settlement(run.lease, DONE))
         self.active -= 1
         if self.is_stopping:
             self._bell.ring()
