@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from jobyard import JobFailed, JobState, QueueService, Reason
+from jobyard.errors import StoreBusy
 
 CHILD = Path(__file__).with_name("child.py")
 PATIENCE = 60.0
@@ -69,6 +70,24 @@ async def spawn() -> AsyncIterator[Callable]:
     for child in children:
         if child.process.returncode is None:
             await child.end(signal.SIGKILL)
+
+
+async def freeze_outside_a_write(child: Child, service: QueueService) -> None:
+    """Stop a process while it does not hold the store's write lock, if the store has one.
+
+    One that is stopped inside a write stops everybody: that is another case than this.
+    """
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            child.process.send_signal(signal.SIGSTOP)
+            try:
+                async with asyncio.timeout(1):
+                    await service.resume_queue("probe")
+            except (TimeoutError, StoreBusy):
+                child.process.send_signal(signal.SIGCONT)
+                await asyncio.sleep(0.01)
+            else:
+                return
 
 
 async def all_done(service: QueueService, count: int) -> None:
@@ -131,7 +150,7 @@ async def test_k057_a_frozen_worker_cannot_settle_what_another_finished(shared_u
         job = await service.add_job("q", "hold", 0)
         frozen = await spawn("work", shared_url, 1)
         await frozen.until(lambda said: any("ran" in fact for fact in said))
-        frozen.process.send_signal(signal.SIGSTOP)
+        await freeze_outside_a_write(frozen, service)
         other = await spawn("work", shared_url, 1)
         assert await job.wait(timeout=PATIENCE) == other.process.pid
         fence = (await job.refresh()).fence
