@@ -101,6 +101,9 @@ class Moves:
         )
 
     def _counts(self) -> None:
+        self.busy = self._sql(
+            "SELECT waiting, active FROM {ns}_gauge WHERE queue = ? AND shard = 0"
+        )
         self.present = tuple(
             self._sql(
                 "SELECT {column} FROM {ns}_gauge WHERE queue = ? AND shard = 0", column=column
@@ -109,7 +112,7 @@ class Moves:
         )
 
     def gauge(self, columns: tuple[str, ...], *, started: bool) -> str:
-        """Add to some counts of a queue; return how many jobs wait, are delayed and active.
+        """Add to some counts of a queue, whose row is of the present minute.
 
         Each kind of step changes the same few columns, so there are few such statements. With
         `started` the peak may rise: the change of `active` is one parameter more.
@@ -118,8 +121,7 @@ class Moves:
         if started:
             sets.append("now_peak = max(now_peak, active + ?)")
         return self._sql(
-            "UPDATE {ns}_gauge SET {sets} WHERE queue = ? AND shard = 0 AND minute = ? "
-            "RETURNING waiting, delayed, active",
+            "UPDATE {ns}_gauge SET {sets} WHERE queue = ? AND shard = 0 AND minute = ?",
             sets=", ".join(sets),
         )
 

@@ -68,8 +68,33 @@ def add(tx: Transaction, units: Sequence[Unit]) -> list[tuple[Added, ...]]:
     specs = [spec for unit in units for spec in unit]
     if not specs:
         return [() for _ in units]
+    if len(specs) == 1:
+        return [(_add_one(tx, specs[0]),) if unit else () for unit in units]
     answers = iter(_store(tx, _place(tx, specs)))
     return [tuple(islice(answers, len(unit))) for unit in units]
+
+
+def _add_one(tx: Transaction, spec: JobSpec) -> Added:
+    """Store one job: what an app that adds job by job waits for."""
+    now = tx.now
+    queue = tx.make_queue(spec.queue)
+    lane = tx.lane(queue, spec.channel, spec.name)
+    due = now + spec.delay_ms if spec.run_at is None else spec.run_at
+    job = Placed(spec, tx.take_jobs(1), queue.id, lane, max(due, now), flags_of(spec))
+    if not tx.run(tx.moves.add_job, _row(job, now)):
+        found = standing_by_id(tx, (spec.id,))[spec.id]
+        return Added(spec.id, AddOutcome.EXISTS, state_of(found))
+    delayed = due > now
+    tx.run(tx.moves.put_delayed if delayed else tx.moves.put_ready, _standing(job, now))
+    delta = tx.delta(queue.id, queue.name)
+    delta.gauges[DELAYED if delayed else WAITING] += 1
+    delta.tally(Tally.ADDED)
+    delta.woken = True
+    _note(tx, job)
+    if tx.listening:
+        _tell(tx, (spec,))
+    state = JobState.DELAYED if delayed else JobState.WAITING
+    return Added(spec.id, AddOutcome.CREATED, state)
 
 
 def _place(tx: Transaction, specs: Sequence[JobSpec]) -> list[Placed]:
@@ -114,7 +139,7 @@ def _store(tx: Transaction, placed: Sequence[Placed]) -> list[Added]:
     """Write the jobs whose ids are new."""
     now, sql = tx.now, tx.moves.add_job
     rows = [_row(job, now) for job in placed]
-    written = tx.run(sql, rows[0]) if len(rows) == 1 else tx.run_many(sql, rows)
+    written = tx.run_many(sql, rows)
     if written == len(rows):
         _enter(tx, placed)
         created, waiting, delayed = AddOutcome.CREATED, JobState.WAITING, JobState.DELAYED
@@ -140,10 +165,7 @@ def _enter(tx: Transaction, jobs: Sequence[Placed]) -> None:
         return
     now = tx.now
     delayed = [job for job in jobs if job.due > now]
-    if len(jobs) == 1:
-        sql = tx.moves.put_delayed if delayed else tx.moves.put_ready
-        tx.run(sql, _standing(jobs[0], now))
-    elif not delayed and jobs[-1].no - jobs[0].no == len(jobs) - 1:
+    if not delayed and jobs[-1].no - jobs[0].no == len(jobs) - 1:
         tx.run(tx.moves.ready_from_jobs, (jobs[0].no, jobs[-1].no))
     else:
         ready = [_standing(job, now) for job in jobs if job.due <= now]
@@ -151,12 +173,17 @@ def _enter(tx: Transaction, jobs: Sequence[Placed]) -> None:
         tx.run_many(tx.moves.put_delayed, [_standing(job, now) for job in delayed])
     _count(tx, jobs, delayed)
     for job in jobs:
-        if job.spec.ttl_ms is not None:
-            tx.run(tx.moves.put_expiry, (now + job.spec.ttl_ms, job.no))
-        if job.flags & (KEEP_FAILED | KEEP_COMPLETED):
-            _keep(tx, job.no, job.spec)
+        _note(tx, job)
     if tx.listening:
         _tell(tx, [job.spec for job in jobs])
+
+
+def _note(tx: Transaction, job: Placed) -> None:
+    """Note a job's time to live, and its rules for its record."""
+    if job.spec.ttl_ms is not None:
+        tx.run(tx.moves.put_expiry, (tx.now + job.spec.ttl_ms, job.no))
+    if job.flags & (KEEP_FAILED | KEEP_COMPLETED):
+        _keep(tx, job.no, job.spec)
 
 
 def _standing(job: Placed, now: int) -> Row:

@@ -229,14 +229,14 @@ class Transaction:
             parameters.append(delta.gauges[ACTIVE])
         parameters += (queue_id, minute)
         sql = self._lanes.gauge(self.moves, tuple(changed), started=started)
-        row = self.row(sql, parameters)
-        if row is None:
+        if not self.run(sql, parameters):
             self.run(self.moves.close_minute, (queue_id,))
             self.run(self.moves.open_minute, (minute, queue_id))
             self._fold(queue_id, minute - MINUTES_KEPT * MINUTE_MS)
-            row = self.row(sql, parameters)
+            self.run(sql, parameters)
         if self.listening:
-            self._tell_drained(queue_id, delta, waiting=row[0], active=row[2])
+            waiting, active = self.row(self.moves.busy, (queue_id,))
+            self._tell_drained(queue_id, delta, waiting=waiting, active=active)
 
     def _fold(self, queue_id: int, before: int) -> None:
         """Add the minutes that are too old to be asked for to the total."""
