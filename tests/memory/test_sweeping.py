@@ -103,6 +103,19 @@ def test_with_force_a_queue_is_gone_in_the_end(bench: Bench) -> None:
     assert bench.sweep(Obliterate(queue="q")) == Swept(0, more=False)
 
 
+def test_a_queue_that_is_being_obliterated_gives_nothing(bench: Bench) -> None:
+    every(bench)
+    assert bench.sweep(Obliterate(queue="q", force=True), limit=1).more
+    bench.add("late")
+    bench.now = FOREVER // 2
+    assert bench.given() == []
+    while bench.sweep(Obliterate(queue="q"), limit=1).more:
+        pass
+    assert list(bench.engine.queues()) == []
+    bench.add("anew")
+    assert bench.given() == ["anew"]
+
+
 def test_the_leases_of_an_obliterated_queue_hold_nothing(bench: Bench) -> None:
     bench.add("job")
     (lease,) = bench.claim()

@@ -68,10 +68,10 @@ def _instant(step: Step, want: Claim) -> int:
 
 
 def _open_queues(step: Step, want: Claim) -> list[YardQueue]:
-    """Tell the queues of the sources, each once, that are known and not paused."""
+    """Tell the queues of the sources, each once, that are known and give jobs."""
     names = dict.fromkeys(source.queue for source in want.sources)
     found = (step.yard.queues.get(name) for name in names)
-    return [queue for queue in found if queue is not None and not queue.paused]
+    return [queue for queue in found if queue is not None and queue.gives]
 
 
 # -- promoting --------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def _heads(step: Step, want: Claim) -> list[_Head]:
 def _sources(step: Step, want: Claim) -> Iterator[tuple[int, tuple[YardQueue, Source]]]:
     for index, source in enumerate(want.sources):
         queue = step.yard.queues.get(source.queue)
-        if queue is not None and not queue.paused and source.limit > 0:
+        if queue is not None and queue.gives and source.limit > 0:
             yield index, (queue, source)
 
 

@@ -73,20 +73,37 @@ class YardQueue:
     """One queue: its jobs in line, how many there are in each state, what happened.
 
     `aside` holds waiting jobs past their time to live that a claim came upon: they wait for the
-    reaper, and no claim shall pass over them twice (ALL-7).
+    reaper, and no claim shall pass over them twice (ALL-7). `closing` says that an obliteration
+    has begun (SWEEP-4).
     """
 
-    __slots__ = ("aside", "counts", "delayed", "lanes", "name", "paused", "shelves", "tally")
+    __slots__ = (
+        "aside",
+        "closing",
+        "counts",
+        "delayed",
+        "lanes",
+        "name",
+        "paused",
+        "shelves",
+        "tally",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.paused = False
+        self.closing = False
         self.counts = dict.fromkeys(JobState, 0)
         self.lanes: dict[tuple[str, str], Lane] = {}
         self.aside: dict[str, Card] = {}
         self.delayed: Line[Card] = Line()
         self.shelves = {state: Shelf() for state in JobState if state.is_finished}
         self.tally = Tally()
+
+    @property
+    def gives(self) -> bool:
+        """Whether claims may take jobs of it."""
+        return not (self.paused or self.closing)
 
     # -- waiting ------------------------------------------------------------------------------
 

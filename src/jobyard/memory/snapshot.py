@@ -22,6 +22,7 @@ class QueueImage(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     paused: bool
+    closing: bool = False
     tally: Tally
 
 
@@ -59,7 +60,9 @@ def dump(yard: Yard) -> bytes:
         cards=tuple(yard.cards.values()),
         lines=yard.lines,
         queues=tuple(
-            QueueImage(name=queue.name, paused=queue.paused, tally=queue.tally)
+            QueueImage(
+                name=queue.name, paused=queue.paused, closing=queue.closing, tally=queue.tally
+            )
             for queue in yard.queues.values()
         ),
         holdings=tuple(
@@ -101,6 +104,7 @@ def load(image: bytes) -> Yard:
     for each in read.queues:
         queue = yard.queue(each.name)
         queue.paused = each.paused
+        queue.closing = each.closing
         queue.tally = each.tally
     for card in read.cards:
         yard.cards[card.id] = card

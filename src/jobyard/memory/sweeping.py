@@ -94,8 +94,10 @@ def _obliterate(step: Step, wish: Obliterate, *, limit: int) -> Swept:
     queue = yard.queues.get(wish.queue)
     if queue is None:
         return Swept(0, more=False)
-    if queue.counts[JobState.ACTIVE] and not wish.force:
-        raise QueueNotEmpty(f"{queue.counts[JobState.ACTIVE]} jobs of {queue.name!r} are active")
+    active = queue.counts[JobState.ACTIVE]
+    if active and not (wish.force or queue.closing):
+        raise QueueNotEmpty(f"{active} jobs of {queue.name!r} are active")
+    queue.closing = True
     swept = _remove(step, lambda: _everything(step, queue), limit=limit)
     if not swept.more:
         del yard.queues[queue.name]

@@ -88,7 +88,8 @@ class Races(Chapter):
                     assert result in {Settled.OK, Settled.LOST}
                     if result is Settled.OK and isinstance(end.outcome, Done):
                         done[end.lease.job_id] += 1
-                reaped += len(await handle.reap(limit=100))
+                taken = await handle.reap(limit=100)
+                reaped += len(taken)
 
         chances = [random.Random(f"{seed}-{n}") for n in range(HANDLES)]
         await asyncio.gather(*map(work, handles, chances))
