@@ -280,7 +280,7 @@ async def test_k073_working_by_hand(service: QueueService) -> None:
     assert (await five.refresh()).state is JobState.WAITING
     with pytest.raises(WrongState):
         (await service.get_job(one.id)).mark_failed()
-    jobs = await service.claim("q", limit=10)
-    assert [job.data for job in jobs] == [4, 1]
+    jobs = {job.data: job for job in await service.claim("q", limit=10)}
+    assert set(jobs) == {1, 4}
     await jobs[1].fail("second")
     assert (await two.refresh()).state is JobState.FAILED
