@@ -143,14 +143,7 @@ class Yard:
 
     async def listed(self, query: JobQuery | None = None) -> list[JobRecord]:
         """List every job that passes a query; a page may be short of its limit."""
-        asked = query or JobQuery()
-        found: list[JobRecord] = []
-        while True:
-            page = await self.backend.find(asked)
-            found += page.items
-            if page.next is None:
-                return found
-            asked = msgspec.structs.replace(asked, after=page.next)
+        return await listed(self.backend, query)
 
     async def info(self, queue: str = QUEUE) -> QueueInfo:
         """Show a queue that must be known."""
@@ -192,6 +185,18 @@ class Yard:
     async def kinds(self, after: str) -> list[tuple[str, str | None]]:
         """Read events as pairs of kind and job id."""
         return [(event.kind.value, event.job_id) for event in await self.events(after)]
+
+
+async def listed(handle: Backend, query: JobQuery | None = None) -> list[JobRecord]:
+    """List every job that passes a query; a page may be short of its limit."""
+    asked = query or JobQuery()
+    found: list[JobRecord] = []
+    while True:
+        page = await handle.find(asked)
+        found += page.items
+        if page.next is None:
+            return found
+        asked = msgspec.structs.replace(asked, after=page.next)
 
 
 def ids(leases: Sequence[Lease]) -> list[str]:

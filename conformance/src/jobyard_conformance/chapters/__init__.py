@@ -12,18 +12,23 @@ from jobyard_conformance.chapters.crashes import Crashes
 from jobyard_conformance.chapters.draining import Draining
 from jobyard_conformance.chapters.events import Events
 from jobyard_conformance.chapters.extending import Extending
+from jobyard_conformance.chapters.keeping import Keeping
 from jobyard_conformance.chapters.life import Life
 from jobyard_conformance.chapters.listening import Listening
+from jobyard_conformance.chapters.living import Living
 from jobyard_conformance.chapters.looking import Looking
 from jobyard_conformance.chapters.metrics import Counting
+from jobyard_conformance.chapters.moving import Moving
 from jobyard_conformance.chapters.ordering import Ordering
 from jobyard_conformance.chapters.outcomes import Outcomes
 from jobyard_conformance.chapters.races import Races
 from jobyard_conformance.chapters.reaping import Reaping
+from jobyard_conformance.chapters.repeating import Repeating
 from jobyard_conformance.chapters.reporting import Reporting
 from jobyard_conformance.chapters.scheduling import Scheduling
 from jobyard_conformance.chapters.settling import Settling
 from jobyard_conformance.chapters.sweeping import Sweeping
+from jobyard_conformance.chapters.telling import Telling
 from jobyard_conformance.chapters.whole import Whole
 from jobyard_conformance.chapters.workers import Workers
 
@@ -32,20 +37,25 @@ __all__ = ["CHAPTERS"]
 CHAPTERS: tuple[type[Chapter], ...] = (
     Adding,
     Claiming,
+    Repeating,
     Ordering,
     Settling,
     Outcomes,
+    Keeping,
     Extending,
     Reporting,
     Reaping,
+    Living,
     Looking,
     Changing,
+    Moving,
     Controlling,
     Sweeping,
     Scheduling,
     Workers,
     Counting,
     Events,
+    Telling,
     Draining,
     Listening,
     Life,

@@ -6,8 +6,8 @@ import asyncio
 
 from jobyard.edits import Pause, Resume
 from jobyard.job import JobState
-from jobyard.lease import MAX_BATCH, Done, Released, Retried, Source
-from jobyard_conformance.builders import QUEUE, alone, settlement, spec, specs, want
+from jobyard.lease import MAX_BATCH, Released, Retried, Source
+from jobyard_conformance.builders import QUEUE, alone, spec, want
 from jobyard_conformance.chapter import Chapter
 from jobyard_conformance.clauses import clause
 from jobyard_conformance.yard import Yard, ids
@@ -148,59 +148,6 @@ class Claiming(Chapter):
         await yard.backend.reap(limit=10)
         lease = await yard.claim_one()
         assert (lease.failures, lease.crashes) == (2, 1)
-
-    @clause("CLAIM-8")
-    async def test_a_repeated_claim_gives_the_same_and_no_other(self, yard: Yard) -> None:
-        await yard.backend.add([specs("a", "b", "c", "d")])
-        wanted = want(limit=3, lease_id="L")
-        first = await yard.claim(wanted)
-        assert ids(first) == ["a", "b", "c"]
-        again = await yard.claim(wanted)
-        assert [(each.job_id, each.fence) for each in again] == [
-            (each.job_id, each.fence) for each in first
-        ]
-        assert (await yard.info()).counts.waiting == 1
-        other = await yard.another()
-        assert ids((await other.claim(wanted)).leases) == ["a", "b", "c"]
-
-    @clause("CLAIM-8")
-    async def test_a_repeated_claim_gives_what_is_still_held(self, yard: Yard) -> None:
-        await yard.backend.add([specs("a", "b", "c", "d")])
-        wanted = want(limit=3, lease_id="L")
-        leases = await yard.claim(wanted)
-        await yard.settle(leases[1], Done())
-        await yard.settle(leases[2], Released())
-        assert await yard.claimed_ids(wanted) == ["a"]
-        assert (await yard.info()).counts.waiting == 2
-
-    @clause("CLAIM-8")
-    async def test_a_repeated_claim_gives_a_lease_that_works(self, yard: Yard) -> None:
-        await yard.add(spec("a"))
-        wanted = want(lease_id="L")
-        await yard.claim(wanted)
-        (lease,) = await yard.claim(wanted)
-        assert await yard.settle(lease, Done(b"done")) == "ok"
-
-    @clause("CLAIM-8")
-    async def test_a_claim_that_gave_nothing_may_give_later(self, yard: Yard) -> None:
-        wanted = want(lease_id="L")
-        assert await yard.claim(wanted) == ()
-        await yard.add(spec("a"))
-        given = await yard.claimed_ids(wanted) or await yard.claimed_ids(want())
-        assert given == ["a"]
-
-    @clause("CLAIM-8", "SETTLE-3")
-    async def test_a_settle_with_a_claim_can_be_repeated_whole(self, yard: Yard) -> None:
-        await yard.backend.add([specs("a", "b", "c")])
-        (lease,) = await yard.claim(want(limit=1))
-        call = ([settlement(lease, Done())], want(limit=1, lease_id="L"))
-        first = await yard.backend.settle(call[0], claim=call[1])
-        again = await yard.backend.settle(call[0], claim=call[1])
-        assert (first.results, again.results) == (("ok",), ("already",))
-        assert first.claimed is not None
-        assert again.claimed is not None
-        assert ids(first.claimed.leases) == ids(again.claimed.leases) == ["b"]
-        assert (await yard.info()).counts.waiting == 1
 
     @clause("CLAIM-11")
     async def test_a_job_past_its_time_to_live_is_not_given(self, yard: Yard) -> None:

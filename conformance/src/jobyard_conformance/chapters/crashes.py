@@ -18,7 +18,7 @@ from jobyard_conformance.chapter import NOT_CLAIMED, Chapter, requires
 from jobyard_conformance.chapters.states import bring_each
 from jobyard_conformance.clauses import clause
 from jobyard_conformance.processes import child
-from jobyard_conformance.yard import START, Yard
+from jobyard_conformance.yard import START, Yard, listed
 
 PATIENCE: Final = 30.0
 SHORT: Final = 300
@@ -154,7 +154,7 @@ async def _reaped(handle: Backend, count: int) -> list[str]:
 async def _everything(handle: Backend, job_ids: list[str]) -> tuple[object, ...]:
     return (
         list(await handle.get(job_ids)),
-        (await handle.find(JobQuery())).items,
+        await listed(handle),
         list(await handle.queues()),
         (await handle.schedules()).items,
         await handle.metrics(QUEUE, since=START, until=START + 60_000),

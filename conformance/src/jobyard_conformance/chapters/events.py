@@ -32,11 +32,9 @@ from jobyard.lease import (
     Snoozed,
     Stalled,
 )
-from jobyard.presence import WorkerState
 from jobyard.schedule import ScheduleRecord
 from jobyard_conformance.builders import QUEUE, alone, settlement, spec, specs, want
 from jobyard_conformance.chapter import Chapter
-from jobyard_conformance.chapters.workers import worker
 from jobyard_conformance.clauses import clause
 from jobyard_conformance.yard import Yard
 
@@ -265,66 +263,6 @@ class Events(Chapter):
             await yard.backend.fire("s", expected=5, next_at=9, jobs=specs("a"))
         told = [event.kind.value for event in await yard.events(start)]
         assert sorted(told) == ["added", "scheduled"]
-
-    @clause("EVENTS-7")
-    async def test_a_worker_tells_of_its_life(self, yard: Yard) -> None:
-        start = await yard.subscribe()
-        running, stopping = WorkerState.RUNNING, WorkerState.STOPPING
-        for state in (running, running, running, stopping, stopping, WorkerState.STOPPED):
-            yard.pass_ms(10)
-            await yard.backend.beat(worker("w1", state), ttl_ms=5_000)
-        events = await yard.events(start)
-        assert [event.kind.value for event in events] == [
-            "worker_started",
-            "heartbeat",
-            "heartbeat",
-            "worker_stopping",
-            "heartbeat",
-            "worker_stopped",
-        ]
-        assert {(event.worker, event.queue, event.job_id) for event in events} == {("w1", "", None)}
-
-    @clause("EVENTS-8")
-    async def test_an_event_carries_what_there_is(self, yard: Yard) -> None:
-        start = await yard.subscribe()
-        born = yard.now
-        await yard.add(spec("a", queue="q", name="n", attempts=9))
-        yard.pass_ms(10)
-        lease = await yard.claim_one(want("q", worker="w1"))
-        await yard.backend.report([Progress(lease, b"half")])
-        yard.pass_ms(10)
-        await yard.settle(lease, Retried(0, b"boom"), ran_ms=9)
-        lease = await yard.claim_one(want("q", worker="w2"))
-        await yard.settle(lease, Done(b"out"), ran_ms=8)
-        events = [each for each in await yard.events(start) if each.kind != EventKind.DRAINED]
-        assert {(event.queue, event.job_id, event.name) for event in events} == {("q", "a", "n")}
-        told = {}
-        for event in events[1:]:
-            told[event.kind.value, event.attempt] = (event.at - born, event.worker, event.data)
-        assert told == {
-            ("active", 1): (10, "w1", None),
-            ("progress", 1): (10, "w1", b"half"),
-            ("attempt_failed", 1): (20, "w1", b"boom"),
-            ("active", 2): (20, "w2", None),
-            ("completed", 2): (20, "w2", b"out"),
-        }
-        assert (events[0].kind, events[0].at, events[0].worker) == (EventKind.ADDED, born, None)
-        ran = [event.ran_ms for event in events if event.kind in {"attempt_failed", "completed"}]
-        assert ran == [9, 8]
-
-    @clause("EVENTS-8")
-    async def test_the_error_of_a_failure_is_told(self, yard: Yard) -> None:
-        await yard.backend.add([specs("f", "s")])
-        start = await yard.subscribe()
-        failed, stalled = await yard.claim()
-        await yard.settle(failed, Failed(Reason.REFUSED, b"f-error"))
-        await yard.settle(stalled, Stalled(b"s-error"))
-        told = {(each.kind.value, each.data) for each in await yard.events(start) if each.data}
-        assert told == {
-            ("attempt_failed", b"f-error"),
-            ("failed", b"f-error"),
-            ("stalled", b"s-error"),
-        }
 
 
 LIFE = ["added", "active", "completed"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from jobyard.edits import Cancel, ChangeOutcome, Remove
 from jobyard.job import JobState
 from jobyard.lease import Done, Hold, Released, Settled
-from jobyard_conformance.builders import spec, specs, want
+from jobyard_conformance.builders import TTL, spec, specs, want
 from jobyard_conformance.chapter import Chapter
 from jobyard_conformance.clauses import clause
 from jobyard_conformance.yard import Yard
@@ -45,6 +46,27 @@ class Extending(Chapter):
         assert list(await yard.backend.extend([lease], ttl_ms=5_000)) == [Hold.HELD]
         assert list(await yard.backend.reap(limit=10)) == []
         assert (await yard.job("a")).state is JobState.ACTIVE
+
+    @clause("EXTEND-1")
+    @pytest.mark.parametrize("ttl_ms", [1, TTL - 1, TTL])
+    async def test_an_extend_never_shortens(self, yard: Yard, ttl_ms: int) -> None:
+        lease = await yard.running(spec("a"))
+        assert list(await yard.backend.extend([lease], ttl_ms=ttl_ms)) == [Hold.HELD]
+        assert (await yard.job("a")).lease_until == lease.until
+        yard.pass_ms(TTL - 1)
+        assert list(await yard.backend.reap(limit=10)) == []
+        await yard.backend.extend([lease], ttl_ms=ttl_ms)
+        assert (await yard.job("a")).lease_until == max(lease.until, yard.now + ttl_ms)
+
+    @clause("EXTEND-1")
+    async def test_an_extend_lasts_from_now(self, yard: Yard) -> None:
+        lease = await yard.running(spec("a"))
+        await yard.backend.extend([lease], ttl_ms=10 * TTL)
+        until = yard.now + 10 * TTL
+        for _ in range(3):
+            yard.pass_ms(TTL)
+            await yard.backend.extend([lease], ttl_ms=2 * TTL)
+            assert (await yard.job("a")).lease_until == until
 
     @clause("EXTEND-2")
     async def test_a_reaped_lease_is_lost_and_changes_nothing(self, yard: Yard) -> None:

@@ -12,6 +12,8 @@ from jobyard.lease import (
     Cancelled,
     Done,
     Failed,
+    Hold,
+    Lease,
     Outcome,
     Released,
     Retried,
@@ -158,6 +160,24 @@ class Settling(Chapter):
         await yard.add(spec("a"))
         assert await yard.settle(lease, Done()) is Settled.LOST
         assert (await yard.job("a")).state is JobState.WAITING
+
+    @clause("SETTLE-4")
+    async def test_an_id_added_again_belongs_to_nobody_before(self, yard: Yard) -> None:
+        late = await yard.finish(spec("a"), Done())
+        await yard.change("a", Remove())
+        await yard.add(spec("a"))
+        await self._is_lost(yard, late)
+        holder = await yard.claim_one()
+        await self._is_lost(yard, late)
+        assert await yard.settle(holder, Done()) is Settled.OK
+        await self._is_lost(yard, late)
+
+    async def _is_lost(self, yard: Yard, late: Lease) -> None:
+        before = await yard.job("a")
+        for outcome in OUTCOMES.values():
+            assert await yard.settle(late, outcome) is Settled.LOST
+        assert list(await yard.backend.extend([late], ttl_ms=5_000)) == [Hold.LOST]
+        assert await yard.job("a") == before
 
     @clause("SETTLE-12")
     async def test_what_a_settle_frees_its_claim_may_take(self, yard: Yard) -> None:

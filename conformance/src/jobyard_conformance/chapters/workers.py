@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from jobyard.presence import WorkerInfo, WorkerState
 from jobyard_conformance.chapter import Chapter
@@ -65,6 +66,65 @@ class Workers(Chapter):
         await yard.backend.beat(claimed, ttl_ms=5_000)
         (shown,) = await yard.backend.workers()
         assert (shown.started_at, shown.seen_at) == (start, start + 700)
+
+    @clause("EVENTS-7")
+    async def test_a_worker_tells_of_its_life(self, yard: Yard) -> None:
+        start = await yard.subscribe()
+        running, stopping = WorkerState.RUNNING, WorkerState.STOPPING
+        for state in (running, running, running, stopping, stopping, WorkerState.STOPPED):
+            yard.pass_ms(10)
+            await yard.backend.beat(worker("w1", state), ttl_ms=5_000)
+        events = await yard.events(start)
+        assert [event.kind.value for event in events] == [
+            "worker_started",
+            "heartbeat",
+            "heartbeat",
+            "worker_stopping",
+            "heartbeat",
+            "worker_stopped",
+        ]
+        assert {(event.worker, event.queue, event.job_id) for event in events} == {("w1", "", None)}
+
+    @clause("EVENTS-7", "WORKER-1", "WORKER-2")
+    @pytest.mark.parametrize("end", ["stopped", "expired"])
+    async def test_a_worker_that_comes_back_starts_anew(self, yard: Yard, end: str) -> None:
+        await yard.backend.beat(worker("w1"), ttl_ms=1_000)
+        start = await yard.subscribe()
+        if end == "stopped":
+            await yard.backend.beat(worker("w1", WorkerState.STOPPED), ttl_ms=1_000)
+        yard.pass_ms(1_000)
+        await yard.backend.beat(worker("w1"), ttl_ms=1_000)
+        told = [event.kind.value for event in await yard.events(start)]
+        assert told == ["worker_stopped"] * (end == "stopped") + ["worker_started"]
+        (shown,) = await yard.backend.workers()
+        assert (shown.started_at, shown.seen_at) == (yard.now, yard.now)
+
+    @clause("EVENTS-7")
+    async def test_stopping_twice_tells_nothing(self, yard: Yard) -> None:
+        start = await yard.subscribe()
+        await yard.backend.beat(worker("w1"), ttl_ms=1_000)
+        for _ in range(3):
+            await yard.backend.beat(worker("w1", WorkerState.STOPPED), ttl_ms=1_000)
+        told = [event.kind.value for event in await yard.events(start)]
+        assert told == ["worker_started", "worker_stopped"]
+
+    @clause("EVENTS-7")
+    async def test_an_expired_worker_that_stops_tells_nothing(self, yard: Yard) -> None:
+        await yard.backend.beat(worker("w1"), ttl_ms=1_000)
+        yard.pass_ms(1_000)
+        start = await yard.subscribe()
+        await yard.backend.beat(worker("w1", WorkerState.STOPPED), ttl_ms=1_000)
+        assert await yard.events(start) == []
+
+    @clause("EVENTS-7")
+    async def test_workers_tell_of_themselves_alone(self, yard: Yard) -> None:
+        await yard.backend.beat(worker("a"), ttl_ms=5_000)
+        start = await yard.subscribe()
+        await yard.backend.beat(worker("b"), ttl_ms=5_000)
+        await yard.backend.beat(worker("a", WorkerState.STOPPING), ttl_ms=5_000)
+        await yard.backend.beat(worker("b"), ttl_ms=5_000)
+        told = [(event.kind.value, event.worker) for event in await yard.events(start)]
+        assert told == [("worker_started", "b"), ("worker_stopping", "a"), ("heartbeat", "b")]
 
 
 def worker(worker_id: str, state: WorkerState = WorkerState.RUNNING) -> WorkerInfo:
