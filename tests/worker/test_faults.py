@@ -167,3 +167,80 @@ def test_waits_double_up_to_the_longest_and_start_anew() -> None:
 
     patience.regain()
     assert patience.lose() <= 0.125
+
+
+class Picky:
+    """Refuses for good to settle one job, alone or among others."""
+
+    def __init__(self, backend: Any, poison: str) -> None:
+        self.poison = poison
+        self.takes_nothing = False
+        self.settle = backend.settle
+        backend.settle = self.settle_but_one
+
+    async def settle_but_one(self, settlements: Any, *, claim: Any = None) -> Any:
+        if self.takes_nothing or any(one.lease.job_id == self.poison for one in settlements):
+            raise BackendError("cannot be encoded")
+        return await self.settle(settlements, claim=claim)
+
+
+async def test_a_run_that_the_store_will_not_settle_hinders_no_other(
+    yard: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs: list[str] = []
+
+    async def handler(job: Job) -> None:
+        runs.append(job.id)
+        await asyncio.sleep(0.05)
+
+    yard.handle(handler)
+    ids = [await yard.add() for _ in range(40)]
+    poison = ids[3]
+    Picky(yard.service.backend, poison)
+
+    others = [one for one in ids if one != poison]
+    records = await yard.run_until(others, concurrency=5, lease=60)
+
+    assert {record.state for record in records} == {JobState.COMPLETED}
+    assert yard.now < 5
+    assert sorted(runs) == sorted(ids)
+    assert (await yard.record(poison)).state is JobState.ACTIVE
+    refused = [r for r in caplog.records if "refuses to settle" in r.getMessage()]
+    assert [r.levelname for r in refused] == ["ERROR"]
+    assert poison in refused[0].getMessage()
+
+
+async def test_it_is_dropped_when_it_is_alone_too(yard: Any) -> None:
+    async def handler(job: Job) -> None:
+        await asyncio.sleep(0.05)
+
+    yard.handle(handler)
+    poison = await yard.add()
+    Picky(yard.service.backend, poison)
+    async with yard.working(concurrency=1) as worker:
+        await asyncio.sleep(2)
+        last = await yard.add()
+        record = await yard.until(last)
+    assert record.state is JobState.COMPLETED
+    assert worker.stats.completed == 1
+
+
+async def test_nothing_is_dropped_while_the_store_takes_nothing(yard: Any) -> None:
+    async def handler(job: Job) -> None:
+        await asyncio.sleep(0.05)
+
+    yard.handle(handler)
+    ids = [await yard.add() for _ in range(5)]
+    picky = Picky(yard.service.backend, "nobody")
+    picky.takes_nothing = True
+    async with yard.working(concurrency=5) as worker:
+        worker.pause()
+        worker.resume()
+        await asyncio.sleep(0.01)
+        worker.pause()  # no claim tells that the store is well
+        await asyncio.sleep(5)
+        assert worker.active == 0
+        picky.takes_nothing = False
+        records = [await yard.until(one) for one in ids]
+    assert {record.state for record in records} == {JobState.COMPLETED}
+    assert worker.stats.completed == 5

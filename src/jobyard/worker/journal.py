@@ -11,6 +11,7 @@ from jobyard.lease import (
     Cancelled,
     Done,
     Failed,
+    Lease,
     Outcome,
     Released,
     Retried,
@@ -19,6 +20,7 @@ from jobyard.lease import (
     Stalled,
 )
 from jobyard.run import Run
+from jobyard.worker.patience import is_transient
 
 __all__ = ["Journal", "on_one_line"]
 
@@ -121,17 +123,24 @@ class Journal:
         lease = settlement.lease
         log.warning(
             "%s %s: lease lost before the run could be settled as %s; what it did counts no more",
-            f"{lease.queue}/{lease.name}",
+            _place(lease),
             lease.job_id,
             type(settlement.outcome).__name__.lower(),
-            extra={
-                "worker": self._worker,
-                "job_id": lease.job_id,
-                "queue": lease.queue,
-                "job_name": lease.name,
-                "attempt": lease.failures + 1,
-                "fence": lease.fence,
-            },
+            extra=self._facts(lease),
+        )
+
+    def settle_refused(self, settlement: Settlement, error: Exception) -> None:
+        """Tell that the store takes the end of any run but this one."""
+        lease = settlement.lease
+        log.error(
+            "%s %s: the store refuses to settle the run as %s: %s; its lease expires, and the job "
+            "runs again",
+            _place(lease),
+            lease.job_id,
+            type(settlement.outcome).__name__.lower(),
+            named(error),
+            exc_info=error,
+            extra=self._facts(lease),
         )
 
     def _of_run(self, level: int, run: Run, event: str, **facts: object) -> None:
@@ -139,20 +148,22 @@ class Journal:
         log.log(
             level,
             "%s %s (attempt %d): %s",
-            f"{lease.queue}/{lease.name or '(unnamed)'}",
+            _place(lease),
             lease.job_id,
             lease.failures + 1,
             event,
-            extra={
-                "worker": self._worker,
-                "job_id": lease.job_id,
-                "queue": lease.queue,
-                "job_name": lease.name,
-                "attempt": lease.failures + 1,
-                "fence": lease.fence,
-                **facts,
-            },
+            extra=self._facts(lease) | facts,
         )
+
+    def _facts(self, lease: Lease) -> dict[str, object]:
+        return {
+            "worker": self._worker,
+            "job_id": lease.job_id,
+            "queue": lease.queue,
+            "job_name": lease.name,
+            "attempt": lease.failures + 1,
+            "fence": lease.fence,
+        }
 
     # -- the worker ---------------------------------------------------------------------------
 
@@ -191,15 +202,15 @@ class Journal:
 
     def store_failed(self, what: str, error: Exception, *, wait: float) -> None:
         """Tell that a call failed: a warning where it may succeed later, else an error."""
-        is_transient = bool(getattr(error, "transient", False))
+        may_pass = is_transient(error)
         log.log(
-            logging.WARNING if is_transient else logging.ERROR,
+            logging.WARNING if may_pass else logging.ERROR,
             "worker %s could not %s: %s; tries again in %.1f s",
             self._worker,
             what,
             named(error),
             wait,
-            exc_info=None if is_transient else error,
+            exc_info=None if may_pass else error,
             extra={"worker": self._worker},
         )
 
@@ -224,6 +235,10 @@ def on_one_line(text: str, most: int = 500) -> str:
     if len(text) > most:
         text = text[:most] + "..."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _place(lease: Lease) -> str:
+    return f"{lease.queue}/{lease.name or '(unnamed)'}"
 
 
 def _shown(packed: bytes | None) -> str:

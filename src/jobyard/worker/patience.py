@@ -5,12 +5,17 @@ from __future__ import annotations
 import random
 from typing import Final
 
-__all__ = ["Patience"]
+__all__ = ["Patience", "is_transient"]
 
 FIRST_SECONDS: Final = 0.1
 LONGEST_SECONDS: Final = 5.0
 GROWTH: Final = 2.0
 JITTER: Final = 0.25
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same call may succeed later."""
+    return bool(getattr(error, "transient", False))
 
 
 class Patience:

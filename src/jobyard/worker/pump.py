@@ -14,7 +14,7 @@ from jobyard.worker.bell import Bell
 from jobyard.worker.decide import RELEASED
 from jobyard.worker.host import WorkerHost
 from jobyard.worker.journal import Journal
-from jobyard.worker.patience import Patience
+from jobyard.worker.patience import Patience, is_transient
 from jobyard.worker.routes import Routes
 from jobyard.worker.slots import Slots
 from jobyard.worker.tally import Tally
@@ -64,6 +64,7 @@ class Pump:
         self._hurry = Bell()
         self._patience = Patience()
         self._ambiguous: Claim | None = None
+        self._refused: list[Settlement] = []
         self._believes = True
         self._notices = 0
         self._next_look = 0.0
@@ -100,7 +101,7 @@ class Pump:
     @property
     def unsettled(self) -> int:
         """How many ended runs the store has not heard of."""
-        return len(self._slots.finished)
+        return len(self._slots.finished) + len(self._refused)
 
     async def run(self) -> None:
         """Pump until told to end, and everything is settled."""
@@ -108,6 +109,8 @@ class Pump:
             claim = self._wanted()
             if claim is not None or self._slots.finished:
                 await self._call(self._slots.finished[:MAX_BATCH], claim)
+            elif self._refused:
+                await self._try_refused()
             else:
                 await self._bell.wait(self._longest_sleep())
 
@@ -115,7 +118,7 @@ class Pump:
         return (
             self.is_ending
             and not self._slots.active
-            and not self._slots.finished
+            and not self.unsettled
             and self._ambiguous is None
         )
 
@@ -174,6 +177,11 @@ class Pump:
         except FATAL:
             raise
         except Exception as error:  # noqa: BLE001 - it goes on trying, whatever it is
+            if batch and not is_transient(error):
+                # One of them may never be taken: from now on each of them is on its own.
+                self._refused += batch
+                del self._slots.finished[: len(batch)]
+                await self._settle_apart()
             await self._recover(error)
             return
         if self._patience.errors:
@@ -185,6 +193,8 @@ class Pump:
             self._settled(batch, results)
         if claim is not None and claimed is not None:
             self._claimed(claim, claimed, sent=sent, is_noticed=notices != self._notices)
+        if self._refused:
+            await self._settle_apart(is_store_well=True)
 
     async def _round_trip(
         self, batch: list[Settlement], claim: Claim | None
@@ -203,6 +213,40 @@ class Pump:
             await asyncio.sleep(min(wait, IN_A_HURRY_SECONDS))
         else:
             await self._hurry.wait(wait)
+
+    async def _try_refused(self) -> None:
+        """Settle what was refused, when there is nothing else to do that could tell why."""
+        error = await self._settle_apart()
+        if error is not None:
+            await self._recover(error)
+
+    async def _settle_apart(self, *, is_store_well: bool = False) -> Exception | None:
+        """Settle one by one what the store refused; answer the last error.
+
+        What is refused again is dropped if the store takes anything else: its lease runs out, and
+        the job comes back. A store that takes nothing is tried again later.
+        """
+        last: Exception | None = None
+        refused: list[tuple[Settlement, Exception]] = []
+        for settlement in list(self._refused):
+            try:
+                settling = await self._host.backend.settle([settlement])
+            except FATAL:
+                raise
+            except Exception as error:  # noqa: BLE001 - as above
+                last = error
+                if is_transient(error):
+                    break
+                refused.append((settlement, error))
+            else:
+                is_store_well = True
+                self._refused.remove(settlement)
+                self._settled([settlement], settling.results)
+        if is_store_well:
+            for settlement, why in refused:
+                self._refused.remove(settlement)
+                self._journal.settle_refused(settlement, why)
+        return last
 
     def _settled(self, batch: list[Settlement], results: tuple[Settled, ...]) -> None:
         for place in self._tally.count(batch, results):
@@ -231,5 +275,5 @@ class Pump:
         return claimed.next_due is not None and claimed.next_due <= claimed.now
 
     def _end_if_idle(self) -> None:
-        if not self._slots.active and not self._slots.finished:
+        if not self._slots.active and not self.unsettled:
             self.end()
