@@ -80,11 +80,13 @@ class Handlers:
         if concurrency is not None and (isinstance(concurrency, bool) or concurrency < 1):
             msg = f"the concurrency of a handler is 1 or more, not {concurrency!r}"
             raise InvalidOption(msg)
+        chosen = _kind(function, kind)
+        _check_call(function)
         handler = Handler(
             queue=queue,
             name=lane[1],
             function=function,
-            kind=_kind(function, kind),
+            kind=chosen,
             concurrency=concurrency,
         )
         self._by_lane[lane] = handler
@@ -135,6 +137,29 @@ def _kind(function: object, kind: HandlerKind | str | None) -> HandlerKind:
         )
         raise ConfigError(msg)
     return chosen
+
+
+def _check_call(function: Callable[..., Any]) -> None:
+    """Refuse what no worker could call, where it is written."""
+    name = getattr(function, "__qualname__", repr(function))
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        msg = f"{name} yields, so it cannot be a handler: nothing would run it"
+        raise ConfigError(msg)
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    if not (_takes(signature, 1) or _takes(signature, 0)):
+        msg = f"a handler takes the job, or nothing; {name}{signature} can be called with neither"
+        raise ConfigError(msg)
+
+
+def _takes(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*[None] * count)
+    except TypeError:
+        return False
+    return True
 
 
 def _is_coroutine(function: object) -> bool:

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextvars
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from jobyard import Backoff, Discard, Job, JobState, Reason, Retry, Snooze, Unrecoverable
+from jobyard.errors import ConfigError
 
 EXACT = Backoff.exponential(1.0, jitter=0)
 
@@ -299,8 +301,32 @@ async def test_a_handler_without_parameters_is_called_without_the_job(yard: Any)
     assert record.result == b'"fine"'
 
 
+def _by_name_alone(*, job: Job) -> None: ...
+
+
+def _two(job: Job, other: int) -> None: ...
+
+
+async def _yields(job: Job) -> AsyncIterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [(_two, "other"), (_by_name_alone, "job"), (_yields, "yields")],
+)
+async def test_a_handler_that_no_job_could_be_given_to_is_refused_where_it_is_written(
+    yard: Any, function: Any, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        yard.handle(function)
+
+
 async def test_a_handler_with_other_parameters_fails_with_a_clear_error(yard: Any) -> None:
-    async def handler(job: Job, other: int) -> None: ...
+    async def inner(job: Job, other: int) -> None: ...
+
+    async def handler(*args: Any) -> None:
+        await inner(*args)
 
     yard.handle(handler)
     job_id = await yard.add()
