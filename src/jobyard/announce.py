@@ -16,7 +16,7 @@ import msgspec
 from jobyard import codec
 from jobyard.backend import Capability
 from jobyard.durations import from_ms
-from jobyard.errors import BackendError, InvalidOption
+from jobyard.errors import BackendClosed, InvalidOption, PayloadDecodeError
 from jobyard.events import EventKind, Notice, StoredEvent
 from jobyard.failure import unpack_error
 
@@ -77,6 +77,7 @@ class Announcer:
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._closing = False
+        self._cursor = ""
 
     def on(self, name: str, listener: Listener) -> None:
         """Call `listener` for each event of a name, or of any for `"*"`."""
@@ -100,67 +101,88 @@ class Announcer:
     @property
     def is_starting(self) -> bool:
         """Whether a listener is there that the store does not log for yet."""
-        return self._ready is not None and not self._ready.done()
+        return self._ready is not None
 
     async def ready(self) -> None:
-        """Return when events from now on will reach the listeners."""
+        """Return when events from now on will reach the listeners; raises what the store raises.
+
+        A subscription that failed is tried again.
+        """
+        self._start()
         if self._ready is not None:
             await asyncio.shield(self._ready)
 
     async def close(self) -> None:
         """Deliver what is in the log, end the subscription."""
         task, self._task = self._task, None
+        self._backend = self._ready = None
         if task is None:
             return
         self._closing = True
         self._wake.set()
-        await task
-        self._backend = self._ready = None
+        # A listener may close its own service: what is left of its page still reaches it.
+        if task is not asyncio.current_task():
+            await task
 
     def _start(self) -> None:
         if self._task is None and self._backend is not None and self._listeners:
             loop = asyncio.get_running_loop()
             self._ready = loop.create_future()
-            self._task = loop.create_task(self._follow(self._backend, self._ready))
+            follow = self._follow(self._backend, self._ready)
+            self._task = loop.create_task(follow, name="jobyard events")
 
     async def _follow(self, backend: Backend, ready: asyncio.Future[None]) -> None:
-        cursor = await self._subscribe(backend, ready)
-        if cursor is None:
+        if not await self._subscribe(backend, ready):
             return
+        try:
+            while not self._closing:
+                await self._listen(backend)
+            await self._deliver(backend)
+            await backend.subscribe(self._id, ttl_ms=0)
+        except BackendClosed:
+            log.debug("the store was closed before its last events were read")
+        except Exception:
+            log.warning("the last events could not be read", exc_info=True)
+
+    async def _listen(self, backend: Backend) -> None:
+        """Pass events on until closing, or an error: then the log is read on after a pause."""
         loop = asyncio.get_running_loop()
         renewed = loop.time()
         poll = POLL_PUSHED_SECONDS if Capability.PUSH in backend.capabilities else POLL_SECONDS
-        async with backend.listen(self._notice, events=True):
-            while not self._closing:
-                self._wake.clear()
-                try:
-                    cursor = await self._deliver(backend, cursor)
+        try:
+            async with backend.listen(self._notice, events=True):
+                while not self._closing:
+                    self._wake.clear()
+                    await self._deliver(backend)
                     if loop.time() - renewed > RENEW_SECONDS:
                         await backend.subscribe(self._id, ttl_ms=SUBSCRIPTION_MS)
                         renewed = loop.time()
-                except BackendError:
-                    log.warning("reading events failed; trying again", exc_info=True)
-                    await self._sleep(PAUSE_AFTER_ERROR_SECONDS)
-                else:
                     await self._sleep(poll)
-        await self._finish(backend, cursor)
+        except BackendClosed:
+            raise
+        except Exception:
+            log.warning("reading events failed; trying again", exc_info=True)
+            if not self._closing:
+                self._wake.clear()
+                await self._sleep(PAUSE_AFTER_ERROR_SECONDS)
 
-    async def _subscribe(self, backend: Backend, ready: asyncio.Future[None]) -> str | None:
+    async def _subscribe(self, backend: Backend, ready: asyncio.Future[None]) -> bool:
+        """Tell the store to log; an error is for who waits until it does, and for the next."""
         try:
-            cursor = await backend.subscribe(self._id, ttl_ms=SUBSCRIPTION_MS)
-        except BackendError as error:
+            self._cursor = await backend.subscribe(self._id, ttl_ms=SUBSCRIPTION_MS)
+        except BaseException as error:
+            if self._ready is ready:
+                self._task = None
+            if not isinstance(error, Exception):
+                ready.cancel()
+                raise
             ready.set_exception(error)
-            self._task = None
-            return None
+            ready.exception()  # it may be that nobody waits
+            return False
         ready.set_result(None)
-        return cursor
-
-    async def _finish(self, backend: Backend, cursor: str) -> None:
-        try:
-            await self._deliver(backend, cursor)
-            await backend.subscribe(self._id, ttl_ms=0)
-        except BackendError:
-            log.warning("the last events could not be read", exc_info=True)
+        if self._ready is ready:
+            self._ready = None
+        return True
 
     async def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -171,16 +193,16 @@ class Announcer:
         del notice
         self._wake.set()
 
-    async def _deliver(self, backend: Backend, cursor: str) -> str:
+    async def _deliver(self, backend: Backend) -> None:
         while True:
-            page = await backend.events(after=cursor, limit=PAGE)
+            page = await backend.events(after=self._cursor, limit=PAGE)
+            self._cursor = page.cursor
             if page.gap:
                 log.warning("events were lost: this listener fell behind the store's log")
             for event in page.events:
                 await self._tell(event)
-            cursor = page.cursor
             if len(page.events) < PAGE:
-                return cursor
+                return
 
     async def _tell(self, stored: StoredEvent) -> None:
         names = [stored.kind.value]
@@ -190,7 +212,11 @@ class Announcer:
             listeners = [*self._listeners.get(name, ()), *self._listeners.get(EVERY, ())]
             if not listeners:
                 continue
-            event = read_event(stored, name)
+            try:
+                event = read_event(stored, name)
+            except PayloadDecodeError as error:
+                log.error("an event of %r cannot be told: %s", name, error)  # noqa: TRY400
+                continue
             for listener in listeners:
                 await self._call(listener, event)
 

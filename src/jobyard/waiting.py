@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from jobyard.errors import BackendError
+from jobyard.errors import BackendClosed
 from jobyard.job import JobRecord
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ FIRST_SECONDS: Final = 0.005
 LONGEST_SECONDS: Final = 0.25
 GROWTH: Final = 1.4
 MOST_IDS: Final = 500
+
+CLOSED: Final = "the service was closed before the job ended"
 
 
 class Waiters:
@@ -48,14 +50,12 @@ class Waiters:
             self._forget(job_id, ended)
 
     async def close(self) -> None:
-        """Look no more; whoever waits is cancelled."""
+        """Look no more; whoever still waits gets `BackendClosed`."""
         task, self._task = self._task, None
+        self._fail(list(self._waiting), BackendClosed(CLOSED))
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
-        for waiters in self._waiting.values():
-            for ended in waiters:
-                ended.cancel()
 
     def _forget(self, job_id: str, ended: asyncio.Future[JobRecord | None]) -> None:
         waiters = self._waiting.get(job_id, [])
@@ -65,27 +65,32 @@ class Waiters:
             self._waiting.pop(job_id, None)
 
     async def _look(self) -> None:
-        while self._waiting:
-            ids = list(self._waiting)
-            for start in range(0, len(ids), MOST_IDS):
-                await self._look_at(ids[start : start + MOST_IDS])
-            await asyncio.sleep(self._pause)
-            self._pause = min(self._pause * GROWTH, LONGEST_SECONDS)
-        self._task = None
+        try:
+            while self._waiting:
+                ids = list(self._waiting)
+                for start in range(0, len(ids), MOST_IDS):
+                    await self._look_at(ids[start : start + MOST_IDS])
+                await asyncio.sleep(self._pause)
+                self._pause = min(self._pause * GROWTH, LONGEST_SECONDS)
+        finally:
+            if self._task is asyncio.current_task():
+                self._task = None
 
     async def _look_at(self, ids: list[str]) -> None:
         try:
             records = await self._backend.get(ids)
-        except BackendError as error:
-            if error.transient:
-                return
-            for ended in self._take(ids):
-                ended.set_exception(error)
+        except Exception as error:  # noqa: BLE001 - it is for those who wait, whatever it is
+            if not getattr(error, "transient", False):
+                self._fail(ids, error)
             return
         for job_id, record in zip(ids, records, strict=True):
             if record is None or record.state.is_finished:
                 for ended in self._take([job_id]):
                     ended.set_result(record)
+
+    def _fail(self, ids: Iterable[str], error: Exception) -> None:
+        for ended in self._take(ids):
+            ended.set_exception(error)
 
     def _take(self, ids: Iterable[str]) -> list[asyncio.Future[JobRecord | None]]:
         waiters = [ended for job_id in ids for ended in self._waiting.pop(job_id, ())]

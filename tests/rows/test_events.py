@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 
+import msgspec
 import pytest
 
 from jobyard import QueueService
-from jobyard.errors import InvalidOption
+from jobyard.errors import InvalidOption, StoreBusy
 
 
 async def test_k130_each_transition_once_and_in_order(service: QueueService, record) -> None:
@@ -145,6 +146,100 @@ async def test_listeners_come_and_go(service: QueueService, record) -> None:
     assert got == [first.id]
     with pytest.raises(InvalidOption, match="there is no event"):
         service.on("complete", listener)
+
+
+async def test_a_listener_that_comes_after_closing_waits_for_the_next_opening(
+    url: str, make, record, caplog
+) -> None:
+    await make()  # holds a memory yard open
+    service = QueueService(url)
+    async with service:
+        pass
+    seen = record(service, "added")
+    async with service:
+        job = await service.add_job("q", "n")
+        await seen.until("added")
+    assert [event.job_id for event in seen.events] == [job.id]
+
+
+async def test_a_subscription_that_failed_is_made_by_the_next_call(
+    service: QueueService, record, monkeypatch
+) -> None:
+    async def subscribe(*_args, **_kwargs):
+        raise StoreBusy
+
+    with monkeypatch.context() as patched:
+        patched.setattr(service.backend, "subscribe", subscribe)
+        seen = record(service, "added")
+        with pytest.raises(StoreBusy):
+            await service.list_queues()
+    job = await service.add_job("q", "n")
+    await seen.until("added")
+    assert [event.job_id for event in seen.events] == [job.id]
+
+
+async def test_an_error_between_pages_tells_no_event_twice(
+    service: QueueService, record, monkeypatch
+) -> None:
+    events, calls = service.backend.events, []
+
+    async def failing(**kwargs):
+        calls.append(kwargs["after"])
+        if len(calls) == 3:
+            raise StoreBusy
+        return await events(**kwargs)
+
+    monkeypatch.setattr("jobyard.announce.PAGE", 2)
+    monkeypatch.setattr("jobyard.announce.PAUSE_AFTER_ERROR_SECONDS", 0.01)
+    seen = record(service, "added")
+    await service.list_queues()
+    monkeypatch.setattr(service.backend, "events", failing)
+    jobs = await service.add_jobs("q", [("n", n) for n in range(9)])
+    await seen.until("added", 9)
+    assert len(calls) > 3
+    assert [event.job_id for event in seen.events] == [job.id for job in jobs]
+
+
+async def test_a_listener_may_close_its_service(url: str, caplog) -> None:
+    service = QueueService(url)
+    service.register_worker("q", "n", lambda: None)
+
+    closed = asyncio.Event()
+
+    async def finished(_event):
+        await service.close()
+        closed.set()
+
+    service.on("finished", finished)
+    await service.open()
+    await service.add_job("q", "n")
+    async with asyncio.timeout(20):
+        await service.run()
+        await closed.wait()
+    assert not service.is_connected
+    assert [r.getMessage() for r in caplog.records if r.name == "jobyard.events"] == []
+
+
+async def test_an_event_that_cannot_be_read_hinders_no_other(
+    service: QueueService, record, monkeypatch, caplog
+) -> None:
+    events = service.backend.events
+
+    async def spoilt(**kwargs):
+        page = await events(**kwargs)
+        told = [
+            msgspec.structs.replace(event, data=b"{") if event.name == "bad" else event
+            for event in page.events
+        ]
+        return msgspec.structs.replace(page, events=tuple(told))
+
+    monkeypatch.setattr(service.backend, "events", spoilt)
+    seen = record(service, "added")
+    await service.add_job("q", "bad")
+    good = await service.add_job("q", "good")
+    await seen.until("added")
+    assert [event.job_id for event in seen.events] == [good.id]
+    assert "an event of 'added' cannot be told" in caplog.text
 
 
 async def test_events_on_their_way_are_delivered_at_closing(url: str, record) -> None:

@@ -15,7 +15,10 @@ from jobyard.errors import (
     InvalidName,
     InvalidOption,
     InvalidUrl,
+    StorageTooNew,
+    StoreBusy,
     UnknownScheme,
+    WrongState,
 )
 from jobyard.url import BackendUrl
 
@@ -149,6 +152,88 @@ async def test_a_service_opens_again_after_it_was_closed(url: str, make) -> None
         async with service:
             await service.add_job("q", "n")
             assert (await service.get_stats("q")).waiting == expected
+
+
+async def test_a_service_that_cannot_finish_opening_lets_go_of_the_store(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = QueueService(url)
+    service.queue("early")
+
+    async def control(*_args):
+        raise StoreBusy
+
+    with monkeypatch.context() as patched:
+        patched.setattr(service.backend, "control", control)
+        with pytest.raises(StoreBusy):
+            await service.open()
+    assert not service.is_connected
+    with pytest.raises(BackendClosed):
+        await service.backend.get(["1"])
+    async with service:
+        assert await service.list_queues() == ["early"]
+
+
+async def test_a_run_that_cannot_begin_closes_what_it_opened(url: str) -> None:
+    service = QueueService(url)
+    with pytest.raises(InvalidOption):
+        await service.run(concurrency=0)
+    assert not service.is_connected
+
+
+async def test_closing_stops_all_workers_at_the_same_time(url: str) -> None:
+    service = QueueService(url)
+    running, may_end = asyncio.Barrier(3), asyncio.Event()
+
+    @service.handler("q", "n")
+    async def n(job):
+        await running.wait()
+        await may_end.wait()
+
+    await service.open()
+    await service.add_jobs("q", [("n", 1), ("n", 2)])
+    workers = [service.worker(concurrency=1, poll_interval=0.05) for _ in range(2)]
+    runs = [asyncio.create_task(worker.run()) for worker in workers]
+    async with asyncio.timeout(20):
+        await running.wait()
+        closing = asyncio.create_task(service.close())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for worker in workers:
+            with pytest.raises(WrongState):
+                await worker.run()
+        may_end.set()
+        await closing
+        await asyncio.gather(*runs)
+    assert [worker.stats.completed for worker in workers] == [1, 1]
+
+
+async def test_who_waits_for_a_job_is_told_that_the_service_was_closed(url: str) -> None:
+    service = QueueService(url)
+    await service.open()
+    job = await service.add_job("q", "n")
+    waiting = asyncio.create_task(job.wait(timeout=20))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await service.close()
+    with pytest.raises(BackendClosed, match="before the job ended"):
+        await waiting
+
+
+async def test_an_error_of_the_store_reaches_who_waits_and_not_the_next(
+    service: QueueService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def get(_ids):
+        raise StorageTooNew
+
+    job = await service.add_job("q", "n")
+    with monkeypatch.context() as patched:
+        patched.setattr(service.backend, "get", get)
+        with pytest.raises(StorageTooNew):
+            await job.wait(timeout=20)
+    service.register_worker("q", "n", lambda: "done")
+    await service.run_until_idle()
+    assert await job.wait(timeout=20) == "done"
 
 
 async def test_ping_and_connection_info(service: QueueService) -> None:

@@ -4,10 +4,12 @@ import asyncio
 import contextvars
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,12 @@ from jobyard.job import JobRecord
 from jobyard.worker import ProcessJob, ThreadJob, Worker, stop_on_signals
 
 DEADLINE_SECONDS = 30
+
+
+def _unreachable() -> None: ...
+
+
+_unreachable.__qualname__ = "moved_away"
 
 
 @pytest.fixture
@@ -286,6 +294,67 @@ async def test_a_function_that_cannot_be_imported_ends_the_worker(service: Queue
     service.register_worker("q", "job", lambda: None, kind="thread")
     with pytest.raises(ConfigError, match="top level"):
         service.register_worker("q", "other", _local(), kind="process")
+
+
+async def test_a_process_handler_that_cannot_be_imported_is_refused_at_the_start(
+    service: QueueService, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="jobyard.worker")
+    job = await service.add_job("q", "job")
+    service.register_worker("q", "job", _unreachable, kind="process")
+    with pytest.raises(ConfigError, match="cannot be imported by its name"):
+        await Worker(service).run()
+    assert caplog.records == []
+    assert (await job.refresh()).state is JobState.WAITING
+    service.register_worker("other", "job", os.getpid, kind="process")
+    await Worker(service, queues=["other"]).run_until_idle()
+
+
+PROGRAM = """
+import asyncio
+
+from jobyard import QueueService
+
+service = QueueService("sqlite:///jobs.db")
+
+
+@service.handler("q", "double", kind="process")
+def double(job):
+    return job.data * 2
+
+
+async def main():
+    async with service:
+        job = await service.add_job("q", "double", 21)
+        await service.run_until_idle()
+        print([(job.state.value, job.result, job.error) for job in await service.list_jobs("q")])
+
+
+"""
+
+
+def run_program(folder: Path, last: str) -> subprocess.CompletedProcess[str]:
+    (folder / "program.py").write_text(PROGRAM + last)
+    return subprocess.run(
+        [sys.executable, "program.py"],
+        cwd=folder,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=True,
+    )
+
+
+def test_a_process_runs_a_function_of_the_main_module_without_a_warning(tmp_path: Path) -> None:
+    ended = run_program(tmp_path, 'if __name__ == "__main__":\n    asyncio.run(main())\n')
+    assert (ended.stdout, ended.stderr) == ("[('completed', 42, None)]\n", "")
+
+
+def test_a_program_that_starts_when_it_is_imported_does_not_start_itself(tmp_path: Path) -> None:
+    ended = run_program(tmp_path, "asyncio.run(main())\n")
+    assert ended.stdout.count("failed") == 1
+    assert '`if __name__ == "__main__":`' in ended.stdout
 
 
 def _local() -> Any:

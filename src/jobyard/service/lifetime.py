@@ -15,10 +15,16 @@ from jobyard.errors import BackendClosed, BackendError, ConfigError, StorageNotP
 from jobyard.health import Finding, Health, Severity
 from jobyard.plugins import check_contract, open_backend
 from jobyard.waiting import Waiters
+from jobyard.worker.wire import SettingUp
 
 __all__ = ["URL_VARIABLE", "Lifetime", "Migrate"]
 
 URL_VARIABLE: Final = "JOBYARD_URL"
+
+UNGUARDED: Final = (
+    "this program is started again by the process of a handler, which imports its main module: "
+    'start it below `if __name__ == "__main__":`'
+)
 
 Migrate = Literal["auto", "check", "off"]
 
@@ -56,15 +62,17 @@ class Lifetime:
         """
         if self._is_open:
             return self
+        if SettingUp.is_now:
+            raise ConfigError(UNGUARDED)
         await self.backend.open()
         try:
             await self._make_ready()
+            self._is_open = self._is_connected = True
+            self._announcer.attach(self.backend)
+            await self._usable()
         except BaseException:
-            await self.backend.close()
+            await self._let_go()
             raise
-        self._is_open = self._is_connected = True
-        self._announcer.attach(self.backend)
-        await self._usable()
         return self
 
     async def _make_ready(self) -> None:
@@ -87,12 +95,16 @@ class Lifetime:
 
     async def close(self) -> None:
         """Let go of the store; again is no error. Events on their way are still delivered."""
-        if not self._is_open:
-            return
+        if self._is_open:
+            await self._let_go()
+
+    async def _let_go(self) -> None:
         self._is_open = self._is_connected = False
-        await self._waiters.close()
-        await self._announcer.close()
-        await self.backend.close()
+        try:
+            await self._waiters.close()
+            await self._announcer.close()
+        finally:
+            await self.backend.close()
 
     async def __aenter__(self) -> Self:
         """Open."""
@@ -178,9 +190,9 @@ class Lifetime:
             )
             raise BackendClosed(msg)
         if self._undeclared:
-            names, self._undeclared = self._undeclared, set()
-            for name in sorted(names):
+            for name in sorted(self._undeclared):
                 await self.backend.control(name, Declare())
+                self._undeclared.discard(name)
         if self._announcer.is_starting:
             await self._announcer.ready()
 

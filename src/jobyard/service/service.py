@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, TypeVar
+from weakref import WeakSet
 
 from jobyard.backend import Backend
 from jobyard.clock import Clock
@@ -76,7 +78,7 @@ class QueueService(Producing, Operating, Fetching):
         self._defaults = defaults or JobOptions()
         self._plan = self._defaults.as_fields()
         self._queues: dict[str, Queue] = {}
-        self._workers: list[Worker] = []
+        self._workers: WeakSet[Worker] = WeakSet()
 
     def queue(self, name: str) -> Queue:
         """Get the handle of a queue, the same one each time; no I/O.
@@ -157,7 +159,7 @@ class QueueService(Producing, Operating, Fetching):
             orphan_policy=orphan_policy,
             name=name,
         )
-        self._workers.append(worker)
+        self._workers.add(worker)
         return worker
 
     async def run(
@@ -175,14 +177,14 @@ class QueueService(Producing, Operating, Fetching):
         """
         opened_here = not self._is_open
         await self.open()
-        worker = self.worker(
-            queues=queues,
-            concurrency=concurrency,
-            lease=lease,
-            poll_interval=poll_interval,
-            shutdown_timeout=shutdown_timeout,
-        )
         try:
+            worker = self.worker(
+                queues=queues,
+                concurrency=concurrency,
+                lease=lease,
+                poll_interval=poll_interval,
+                shutdown_timeout=shutdown_timeout,
+            )
             with stop_on_signals(worker):
                 await worker.run()
         finally:
@@ -190,19 +192,20 @@ class QueueService(Producing, Operating, Fetching):
                 await self.close()
 
     async def run_until_idle(self, *, concurrency: int = 10) -> int:
-        """Work until nothing is waiting, due or running; return how many runs there were.
+        """Work until nothing is waiting, due or running here; return how many runs there were.
 
-        For scripts and tests. Delayed jobs that are not due yet are left.
+        For scripts and tests. Left are delayed jobs that are not due yet, and what another worker
+        runs meanwhile: `Job.wait` waits for those.
         """
         await self._usable()
         return await self.worker(concurrency=concurrency).run_until_idle()
 
     async def close(self) -> None:
         """Stop this service's workers gracefully, then let go of the store; again is no error."""
-        workers, self._workers = self._workers, []
-        for worker in workers:
-            await worker.stop()
-        await super().close()
+        try:
+            await asyncio.gather(*(worker.stop() for worker in list(self._workers)))
+        finally:
+            await super().close()
 
     def job_for(self, lease: Lease, run: Run) -> Job:
         """Make the job that a handler is given."""

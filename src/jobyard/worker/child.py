@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from jobyard import codec
 from jobyard.errors import PayloadError
@@ -23,6 +23,7 @@ from jobyard.worker.wire import (
     Failure,
     Later,
     Ready,
+    SettingUp,
     Setup,
     Value,
     Word,
@@ -30,22 +31,24 @@ from jobyard.worker.wire import (
     framed,
 )
 
+SETUP_STACK: Final = 50
+"""How many frames are told of an error while the process is set up."""
+
 
 def main() -> None:
     """Serve calls; what handlers print goes to the standard error of the worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's to handle
-    inbox = os.fdopen(os.dup(0), "rb")
-    outbox = os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.dup2(2, 1)
-    try:
-        while (word := _read(inbox)) is not None:
-            outbox.write(framed(_answer(word)))
-            outbox.flush()
-    except BrokenPipeError:
-        # The worker is gone, or has given this call up.
-        os._exit(0)
+    with os.fdopen(os.dup(0), "rb") as inbox, os.fdopen(os.dup(1), "wb") as outbox:
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.dup2(2, 1)
+        try:
+            while (word := _read(inbox)) is not None:
+                outbox.write(framed(_answer(word)))
+                outbox.flush()
+        except BrokenPipeError:
+            # The worker is gone, or has given this call up.
+            os._exit(0)
 
 
 def _read(inbox: BinaryIO) -> Word | None:
@@ -58,10 +61,21 @@ def _read(inbox: BinaryIO) -> Word | None:
 def _answer(word: Word) -> Answer:
     match word:
         case Setup(facts):
-            multiprocessing.spawn.prepare(facts)
-            return Ready()
+            return _prepare(facts)
         case Call():
             return _run(word)
+
+
+def _prepare(facts: dict[str, Any]) -> Answer:
+    SettingUp.is_now = True
+    try:
+        multiprocessing.spawn.prepare(facts)
+    except BaseException as error:  # noqa: BLE001 - importing a program may raise anything
+        return Failure(describe(error, stack_limit=SETUP_STACK))
+    finally:
+        SettingUp.is_now = False
+        _flush()
+    return Ready()
 
 
 def _run(call: Call) -> Answer:
@@ -95,7 +109,3 @@ def find(module: str, function: str) -> Callable[..., Any]:
     for part in function.split("."):
         found = getattr(found, part)
     return found  # type: ignore[no-any-return]
-
-
-if __name__ == "__main__":
-    main()

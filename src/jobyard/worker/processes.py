@@ -36,6 +36,8 @@ __all__ = ["ProcessDied", "Processes"]
 
 CLOSE_SECONDS: Final = 1.0
 
+OUT_OF_TURN: Final = "the process of the handler answered out of turn"
+
 
 class ProcessDied(Exception):
     """The process of a handler ended in the middle of its run."""
@@ -143,8 +145,8 @@ class Processes:
     async def _start(self) -> Child:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-m",
-            "jobyard.worker.child",
+            "-c",
+            "from jobyard.worker.child import main; main()",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
@@ -154,8 +156,12 @@ class Processes:
         except BaseException:
             await _surely(child.kill())
             raise
-        assert isinstance(answer, Ready)
-        return child
+        if isinstance(answer, Ready):
+            return child
+        await _surely(child.kill())
+        if isinstance(answer, Failure):
+            raise _not_set_up(answer.error)
+        raise ProcessDied(OUT_OF_TURN)
 
 
 async def _surely(coroutine: Coroutine[Any, Any, None]) -> None:
@@ -217,8 +223,7 @@ def _value_of(answer: Answer) -> object:
         case Later(at_ms, delay_ms):
             raise _snooze(at_ms, delay_ms or 0)
         case Ready():
-            msg = "the process of the handler answered out of turn"
-            raise ProcessDied(msg)
+            raise ProcessDied(OUT_OF_TURN)
         case _:
             assert_never(answer)
 
@@ -230,6 +235,13 @@ def _failure(described: JobError, *, is_final: bool) -> Exception:
     final = Discard(described.message)
     final.__cause__ = error
     return final
+
+
+def _not_set_up(error: JobError) -> ProcessDied:
+    """Make the error of a process that could not import the program of its worker."""
+    died = ProcessDied("the process of the handler could not import the main module")
+    died.__cause__ = FromProcess(error)
+    return died
 
 
 def _snooze(at_ms: int | None, delay_ms: int) -> Snooze:

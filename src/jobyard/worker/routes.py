@@ -117,7 +117,10 @@ class Routes:
         """Follow the handlers: those that are new, and those that were replaced."""
         self._version = self._handlers.version
         self._sources = None
+        queues = set(self.queues)
         for handler in self._handlers:
+            if handler.queue not in queues:
+                continue
             lane = (handler.queue, handler.name)
             route = self._lanes.get(lane)
             if route is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -29,6 +29,15 @@ class ProcessJob:
     fence: int
     headers: dict[str, str]
     tags: tuple[str, ...]
+
+
+class SettingUp:
+    """Whether this process is one of a handler, importing the main module of its worker.
+
+    A module that starts its program when it is imported would start it again there.
+    """
+
+    is_now: ClassVar[bool] = False
 
 
 class Setup(msgspec.Struct, frozen=True, tag="setup"):

@@ -170,14 +170,16 @@ class Worker:
     async def run(self) -> None:
         """Work until stopped. Once for each worker.
 
-        Raises what made going on impossible: a backend that was closed, a store too new. Cancelled,
-        it ends at once as if stopped by force.
+        Raises `ConfigError` for a handler of kind process that cannot be imported, and what made
+        going on impossible: a backend that was closed, a store too new. Cancelled, it ends at once
+        as if stopped by force.
         """
         if self._phase is Phase.STOPPED:
             return
         if self._phase is not Phase.NEW:
             msg = "this worker runs already, or has run; make another one"
             raise WrongState(msg)
+        self._routes.sources()  # refuses a handler that cannot be called, before anything begins
         self._phase = Phase.RUNNING
         try:
             await self._see_through()
