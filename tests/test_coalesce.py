@@ -102,3 +102,19 @@ async def test_the_first_caller_giving_up_sends_the_rest() -> None:
     store.gate.set()
     assert await second
     assert store.calls == [["a"], ["b"]]
+
+
+class Uncopyable(Exception):
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} {other}")
+
+
+async def test_an_error_that_cannot_be_copied_reaches_every_caller() -> None:
+    store = SlowStore()
+    coalescer = Coalescer(store)  # type: ignore[arg-type]
+    store.error = Uncopyable("of a", "driver")
+    tasks = await begun(coalescer, unit("a"), unit("b"), unit("c"))
+    store.gate.set()
+    async with asyncio.timeout(20):
+        errors = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [str(error) for error in errors] == ["of a driver"] * 3

@@ -98,6 +98,9 @@ def _own_copy(error: BaseException) -> BaseException:
     """Copy an error that several callers will raise: each adds its own traceback."""
     if isinstance(error, asyncio.CancelledError):
         return asyncio.CancelledError()
-    own = copy.copy(error)
+    try:
+        own = copy.copy(error)
+    except Exception:  # noqa: BLE001 - a stranger's error need not be one that can be copied
+        return error
     own.__cause__ = error.__cause__ or error
     return own
