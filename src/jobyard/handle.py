@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from jobyard import codec
@@ -154,7 +155,8 @@ class Job:
     @property
     def headers(self) -> Mapping[str, str]:
         """The headers that it was added with."""
-        return self._run_options.headers
+        # Shared by the jobs whose options are the same, and so not to be written to.
+        return MappingProxyType(self._run_options.headers)
 
     @property
     def tags(self) -> tuple[str, ...]:

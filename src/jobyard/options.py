@@ -126,7 +126,7 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """Turn what is given into fields of a `JobSpec`; raise `InvalidOption` or `InvalidName`."""
         given = self._given()
         for one, other in _RIVALS:
-            if given.get(one) and given.get(other):
+            if given.get(one) and given.get(other) is not None:
                 msg = f"give {one} or {other}, not both"
                 raise InvalidOption(msg)
         fields: dict[str, Any] = {}

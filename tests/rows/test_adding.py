@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -214,6 +215,7 @@ BAD_OPTIONS = [
     {"attempts": 1.5},
     {"attempts": True},
     {"retries": -1},
+    {"attempts": 3, "retries": 0},
     {"priority": 101},
     {"priority": -101},
     {"priority": True},
@@ -322,6 +324,9 @@ async def test_headers_and_tags_travel_with_the_job(service: QueueService) -> No
     await service.add_job("q", "n", headers={"trace": "abc"}, tags=["a", "b"])
     (job,) = await service.list_jobs("q")
     assert (job.headers, job.tags) == ({"trace": "abc"}, ("a", "b"))
+    headers: Any = job.headers
+    with pytest.raises(TypeError):
+        headers["trace"] = "another's"
     (claimed,) = await service.claim("q")
     assert (claimed.headers, claimed.tags) == ({"trace": "abc"}, ("a", "b"))
 
