@@ -20,6 +20,8 @@ __all__ = ["CancelToken", "Run"]
 PROGRESS_LIMIT: Final = 64 * 1024
 LINE_LIMIT: Final = 8_192
 
+_making: Final = threading.Lock()
+
 
 class CancelToken:
     """Set when a run should end early; may be looked at from any thread.
@@ -53,7 +55,11 @@ class CancelToken:
             return
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
-        await waiter
+        try:
+            await waiter
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
 
     def wait_in_thread(self, timeout: float | None = None) -> bool:
         """Block a thread until the run should end, or for `timeout` seconds; tell which."""
@@ -80,9 +86,14 @@ class Run:
     @property
     def token(self) -> CancelToken:
         """The run's cancellation, made when first looked at."""
-        if self._token is None:
-            self._token = CancelToken()
-        return self._token
+        return self._token or self._make_token()
+
+    def _make_token(self) -> CancelToken:
+        # A handler in a thread may look at it while the event loop sets it.
+        with _making:
+            if self._token is None:
+                self._token = CancelToken()
+            return self._token
 
     @property
     def is_watched(self) -> bool:

@@ -137,7 +137,10 @@ class ThreadJob:
         self._block(self._job.update_progress(progress))
 
     def _block(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        try:
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        finally:
+            coroutine.close()  # it has not begun where the loop has ended with the worker
 
     def __repr__(self) -> str:
         """Show what the job shows."""
