@@ -76,3 +76,7 @@ def test_a_usage_error_does_not_show_a_password(arguments: list[str]) -> None:
 )
 def test_a_password_is_masked(text: str, shown: str) -> None:
     assert masked(text) == shown
+
+
+def test_a_password_with_a_slash_is_masked_to_its_end() -> None:
+    assert masked("no redis://ann:s3/cr@et@host/0") == "no redis://ann:***@host/0"

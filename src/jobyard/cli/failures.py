@@ -15,7 +15,7 @@ from jobyard.errors import ConfigError, JobyardError
 
 __all__ = ["Commands", "ExitCode", "complain", "masked"]
 
-PASSWORD: Final = re.compile(r"(\w://[^:/@\s]*):[^/\s]*@")
+PASSWORD: Final = re.compile(r"(\w://[^:/@\s]*):\S*@")
 
 
 class ExitCode(IntEnum):
