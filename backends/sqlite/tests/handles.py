@@ -52,3 +52,12 @@ async def line(process: subprocess.Popen[str]) -> str:
     """Wait for a line of a process's output."""
     assert process.stdout is not None
     return (await asyncio.to_thread(process.stdout.readline)).strip()
+
+
+async def rest_of(process: subprocess.Popen[str]) -> str:
+    """Wait for the rest of a process's output, behind the lines that `line` returned.
+
+    `communicate` would leave out what was read from the pipe along with those lines.
+    """
+    assert process.stdout is not None
+    return await asyncio.to_thread(process.stdout.read)

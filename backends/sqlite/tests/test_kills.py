@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from backends.sqlite.tests.audit import Dump, dump, reading, troubles
-from backends.sqlite.tests.handles import Start, at, line, want
+from backends.sqlite.tests.handles import Start, at, line, rest_of, want
 from backends.sqlite.tests.scenario import CALLS, make, play
 
 from jobyard.clock import ManualClock
@@ -189,8 +189,8 @@ async def test_processes_killed_at_any_moment_leave_a_whole_yard(
     for process in processes:
         await asyncio.sleep(dice.uniform(0, 0.25))
         process.send_signal(signal.SIGKILL)
-    rest = await asyncio.gather(*(asyncio.to_thread(each.communicate) for each in processes))
-    told = {each.pid: out.splitlines() for each, (out, _) in zip(processes, rest, strict=True)}
+    rest = await asyncio.gather(*(rest_of(process) for process in processes))
+    told = {each.pid: out.splitlines() for each, out in zip(processes, rest, strict=True)}
     for process, text in zip([*producers, *consumers], first, strict=True):
         told[process.pid].insert(0, text)
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from backends.sqlite.tests.handles import Start, at, line, spec, want
+from backends.sqlite.tests.handles import Start, at, line, rest_of, spec, want
 
 from jobyard.errors import BackendError, StoreBusy
 from jobyard.events import Notice, Topic
@@ -79,7 +79,7 @@ async def test_what_was_acknowledged_survives_kill_9(backend: SqliteBackend, sta
     for _ in range(50):
         assert (await line(process)).isdigit()
     process.send_signal(signal.SIGKILL)
-    rest, _ = process.communicate()
+    rest = await rest_of(process)
     acknowledged = 50 + len(rest.split())
     ids = [f"{process.pid}-{n}" for n in range(acknowledged + 1)]
     found = await backend.get(ids)
@@ -93,7 +93,7 @@ async def test_a_killed_workers_jobs_are_all_there(backend: SqliteBackend, start
     process = start(CLAIM_AND_SETTLE_FOR_EVER)
     settled = [await line(process) for _ in range(60)]
     process.send_signal(signal.SIGKILL)
-    rest, _ = process.communicate()
+    rest = await rest_of(process)
     settled += rest.split()
     jobs = await backend.get(settled)
     assert {job.state if job else None for job in jobs} == {"completed"}
