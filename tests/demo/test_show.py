@@ -162,12 +162,15 @@ def test_an_empty_folder_has_nothing_to_index(tmp_path: Path, place: Path) -> No
 
 @pytest.fixture
 def running(tree: Path, place: Path) -> Iterator[subprocess.Popen[str]]:
+    # A run in the background of a shell ignores SIGINT, and so would what it starts.
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "jobyard", "demo", str(tree)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    signal.signal(signal.SIGINT, ours)
     yield process
     process.kill()
     process.communicate()
