@@ -118,7 +118,7 @@ class Backend(ABC):
         ADD-5 [0.1] A job with a delay, or a `run_at` in the future, is delayed and due then, to the
             millisecond.
         ADD-6 [0.1] The fields of the spec come back in the job's record.
-        ADD-7 [0.1] Adding makes the queue known.
+        ADD-7 [0.1] Adding makes the queue known; an add answered `EXISTS` does not.
         ADD-8 [0.1] A spec with `group`, `dedup`, `depends_on` or `rate` raises `Unsupported` from a
             backend that does not honour it, and nothing of the call is stored.
         """

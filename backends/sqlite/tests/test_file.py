@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from backends.sqlite.tests.handles import at, spec, want
 
+from jobyard import QueueService
 from jobyard.errors import (
     BackendUnavailable,
     ConfigError,
@@ -27,6 +28,14 @@ from jobyard_sqlite.inspect import has_reset_bug
 def make(path: Path, content: bytes, mode: int = 0o600) -> None:
     path.write_bytes(content)
     path.chmod(mode)
+
+
+def content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def link(path: Path, target: Path) -> None:
+    path.symlink_to(target)
 
 
 def rights(path: Path) -> int:
@@ -125,6 +134,82 @@ async def test_without_tables_the_store_is_not_prepared(path: Path) -> None:
     await backend.close()
 
 
+async def test_a_file_that_is_only_looked_at_is_not_made(path: Path) -> None:
+    backend = at(path)
+    await backend.open()
+    assert not await backend.is_prepared()
+    for look in (backend.get(["a"]), backend.queues(), backend.ping(), backend.inspect()):
+        with pytest.raises(StorageNotPrepared, match="no database at"):
+            await look
+    with pytest.raises(StorageNotPrepared):
+        await backend.add([(spec(),)])
+    await backend.close()
+    with pytest.raises(StorageNotPrepared, match="is not prepared"):
+        await QueueService(f"sqlite:///{path}", migrate="check").open()
+    assert list(path.parent.iterdir()) == []
+
+
+async def test_a_handle_sees_a_file_that_another_makes(path: Path) -> None:
+    early, late = at(path), at(path)
+    await early.open()
+    await late.open()
+    await late.prepare()
+    assert await early.is_prepared()
+    await early.add([(spec("a"),)])
+    assert (await late.get(["a"]))[0] is not None
+    await early.close()
+    await late.close()
+
+
+async def test_a_database_of_another_program_is_not_changed_by_a_look(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE theirs (x)")
+    connection.commit()
+    connection.close()
+    before = content(path)
+    backend = at(path)
+    await backend.open()
+    assert not await backend.is_prepared()
+    assert content(path) == before
+    await backend.prepare()
+    findings = {finding.subject: finding.text for finding in await backend.inspect()}
+    assert findings["journal"] == "journal_mode is wal"
+    await backend.close()
+
+
+async def test_a_link_to_nowhere_is_made_good(path: Path) -> None:
+    link(path, path.with_name("real.db"))
+    backend = at(path)
+    await backend.open()
+    await backend.prepare()
+    await backend.add([(spec("a"),)])
+    await backend.close()
+    assert rights(path.with_name("real.db")) == 0o600
+
+
+async def test_statements_are_logged_when_that_was_enabled_at_open(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    quiet, telling = at(path), at(path)
+    await quiet.open()
+    await quiet.prepare()
+    with caplog.at_level("DEBUG", "jobyard.sqlite.sql"):
+        await quiet.add([(spec("quiet", payload=b"secret"),)])
+        assert caplog.records == []
+        await telling.open()
+        await telling.add([(spec("secret-one", payload=b"secret"),)])
+        await telling.add([(spec("secret-two", payload=b"secret"), spec("secret-three"))])
+        await telling.get(["secret-one"])
+    texts = [record.getMessage() for record in caplog.records]
+    assert "BEGIN IMMEDIATE" in texts
+    assert "COMMIT" in texts
+    assert sum(text.startswith("INSERT INTO jobyard_job ") for text in texts) == 2
+    assert any(text.startswith("SELECT jobyard_job.no") for text in texts)
+    assert "secret" not in caplog.text
+    await quiet.close()
+    await telling.close()
+
+
 async def test_a_newer_namespace_is_refused(backend: SqliteBackend, path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("UPDATE jobyard_meta SET value = '99' WHERE name = 'version'")
@@ -158,6 +243,7 @@ async def test_a_migration_that_is_cut_short_leaves_nothing(path: Path) -> None:
 async def test_durability_is_a_choice(path: Path, durability: str, level: int) -> None:
     backend = at(path, durability=durability)
     await backend.open()
+    await backend.prepare()
     (row,) = await backend._opened().alter(
         lambda cursor: cursor.execute("PRAGMA synchronous").fetchall()
     )

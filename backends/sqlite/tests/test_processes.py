@@ -223,6 +223,7 @@ async def test_a_listener_leaves_nothing_behind(backend: SqliteBackend, path: Pa
 async def test_without_wakeup_there_is_no_socket(path: Path) -> None:
     backend = at(path, wakeup="off")
     await backend.open()
+    await backend.prepare()
     async with backend.listen(lambda _: None):
         assert not path.with_name("jobs.db-wake").exists()
     findings = {finding.subject: finding.severity for finding in await backend.inspect()}

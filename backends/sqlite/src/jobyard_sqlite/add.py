@@ -23,6 +23,9 @@ from jobyard_sql.codes import (
 from jobyard_sqlite.transaction import Transaction
 from jobyard_sqlite.transitions import standing_by_id, state_of
 
+NOWHERE = (0, 0)
+"""The queue and lane of a job that is there already: its row will be passed over."""
+
 Row = tuple[object, ...]
 """The parameters of `Moves.add_job`: a plain tuple, which the driver binds fastest."""
 
@@ -77,6 +80,8 @@ def add(tx: Transaction, units: Sequence[Unit]) -> list[tuple[Added, ...]]:
 def _add_one(tx: Transaction, spec: JobSpec) -> Added:
     """Store one job: what an app that adds job by job waits for."""
     now = tx.now
+    if tx.queue(spec.queue) is None and (found := standing_by_id(tx, (spec.id,)).get(spec.id)):
+        return Added(spec.id, AddOutcome.EXISTS, state_of(found))  # and the queue stays unknown
     queue = tx.make_queue(spec.queue)
     lane = tx.lane(queue, spec.channel, spec.name)
     due = now + spec.delay_ms if spec.run_at is None else spec.run_at
@@ -101,17 +106,35 @@ def _place(tx: Transaction, specs: Sequence[JobSpec]) -> list[Placed]:
     """Number the jobs, and decide where each goes."""
     now = tx.now
     lanes: dict[tuple[str, str, str], tuple[int, int]] = {}
+    stray = _strays(tx, specs)
     placed = []
-    for no, spec in enumerate(specs, tx.take_jobs(len(specs))):
+    first = tx.take_jobs(len(specs))
+    for no, spec in enumerate(specs, first):
         key = (spec.queue, spec.channel, spec.name)
         found = lanes.get(key)
-        if found is None:
+        if no - first in stray:
+            found = NOWHERE
+        elif found is None:
             queue = tx.make_queue(spec.queue)
             found = lanes[key] = (queue.id, tx.lane(queue, spec.channel, spec.name))
         due = now + spec.delay_ms if spec.run_at is None else spec.run_at
         due = max(due, now)
         placed.append(Placed(spec, no, found[0], found[1], due, flags_of(spec)))
     return placed
+
+
+def _strays(tx: Transaction, specs: Sequence[JobSpec]) -> frozenset[int]:
+    """Tell which of the jobs are there already and may not make their queue known (ADD-3)."""
+    unknown = {queue for queue in {spec.queue for spec in specs} if tx.queue(queue) is None}
+    if not unknown:
+        return frozenset()
+    there = set(standing_by_id(tx, {spec.id for spec in specs}))
+    strays = []
+    for index, spec in enumerate(specs):
+        if spec.id in there and spec.queue in unknown:
+            strays.append(index)
+        there.add(spec.id)
+    return frozenset(strays)
 
 
 def _row(job: Placed, now: int) -> Row:

@@ -11,7 +11,7 @@ from typing import ClassVar, Self, TypeVar
 from jobyard.backend import DEFAULT_NAMESPACE, Backend, Capability
 from jobyard.clock import Clock
 from jobyard.edits import Change, Changed, Control, Sweep, Swept
-from jobyard.errors import BackendClosed, Unsupported
+from jobyard.errors import BackendClosed, StorageNotPrepared, Unsupported
 from jobyard.events import EventPage, Notice
 from jobyard.health import Finding, Health
 from jobyard.job import Added, JobRecord, Unit
@@ -81,7 +81,7 @@ class SqliteBackend(Backend):
     # -- life
 
     async def open(self) -> None:
-        """Connect."""
+        """Connect to the file, if there is one; `prepare` makes it."""
         if self._store is not None:
             return
         path = None if self._path is None else self._path.absolute()
@@ -117,11 +117,15 @@ class SqliteBackend(Backend):
         store = self._opened()
         if await self.is_prepared():
             return
+        await store.create()
         await store.alter(lambda cursor: migrate(cursor, self.namespace))
 
     async def is_prepared(self) -> bool:
         """Tell whether the namespace is up to date."""
-        return await self._opened().inquire(lambda cursor: is_current(cursor, self.namespace))
+        try:
+            return await self._opened().inquire(lambda cursor: is_current(cursor, self.namespace))
+        except StorageNotPrepared:
+            return False  # there is no file
 
     async def ping(self) -> Health:
         """Make a round trip."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Self
 
 from jobyard.errors import (
     BackendError,
@@ -21,6 +22,9 @@ from jobyard.errors import (
     StoreFull,
 )
 from jobyard_sqlite.place import SqliteOptions
+
+SQL_LOG: Final = logging.getLogger("jobyard.sqlite.sql")
+"""Tells each statement of a handle that was opened while it was enabled for DEBUG."""
 
 JOURNAL_LIMIT: Final = 64 * 1024 * 1024
 """To how many bytes the write-ahead log is cut back after it was longer."""
@@ -89,6 +93,15 @@ def make_private(path: Path) -> None:
     """
     if path.exists():
         return
+    try:
+        _make_private(path.resolve())
+    except OSError as error:
+        raise BackendUnavailable(
+            f"the database {path} cannot be created: {error.strerror}"
+        ) from error
+
+
+def _make_private(path: Path) -> None:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
@@ -113,18 +126,16 @@ def check_folder(path: Path) -> None:
 
 
 def connect(path: Path | None) -> sqlite3.Connection:
-    """Open a connection that any thread may use."""
+    """Open a connection that any thread may use, to a file that there is."""
+    if path is not None and not path.exists():
+        raise StorageNotPrepared(
+            f"there is no database at {path}: correct the URL, or open the store once with "
+            'migrate="auto", which makes it'
+        )
     with translating():
-        if path is not None:
-            check_folder(path)
-            try:
-                make_private(path)
-            except OSError as error:
-                raise BackendUnavailable(
-                    f"the database {path} cannot be created: {error.strerror}"
-                ) from error
         return sqlite3.connect(
-            ":memory:" if path is None else path,
+            ":memory:" if path is None else f"{path.absolute().as_uri()}?mode=rw",
+            uri=path is not None,
             isolation_level=None,
             check_same_thread=False,
             cached_statements=512,
@@ -132,11 +143,35 @@ def connect(path: Path | None) -> sqlite3.Connection:
         )
 
 
+class TellingCursor(sqlite3.Cursor):
+    """Logs the text of each statement; what it is given stays out, since it holds the payloads.
+
+    The driver's own trace does not do: it writes the parameters into the text.
+    """
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Self:
+        """Run a statement."""
+        SQL_LOG.debug("%s", sql)
+        return super().execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Any, /) -> Self:
+        """Run a statement for each set of parameters."""
+        SQL_LOG.debug("%s (for each of several rows)", sql)
+        return super().executemany(sql, parameters)
+
+
+def cursor_of(connection: sqlite3.Connection) -> sqlite3.Cursor:
+    """Return a cursor; whether it tells its statements is settled here and costs nothing later."""
+    telling = SQL_LOG.isEnabledFor(logging.DEBUG)
+    cursor = connection.cursor(TellingCursor) if telling else connection.cursor()
+    cursor.row_factory = None
+    return cursor
+
+
 def settle_in(connection: sqlite3.Connection, options: SqliteOptions) -> None:
     """Set a connection of ours up for writing."""
     synchronous = "FULL" if options.durability == "full" else "NORMAL"
     for pragma in (
-        "journal_mode = WAL",
         f"synchronous = {synchronous}",
         "trusted_schema = OFF",
         "cell_size_check = ON",
@@ -144,6 +179,11 @@ def settle_in(connection: sqlite3.Connection, options: SqliteOptions) -> None:
         "temp_store = MEMORY",
     ):
         connection.execute(f"PRAGMA {pragma}").fetchall()
+
+
+def keep_log(connection: sqlite3.Connection) -> None:
+    """Let the database have a write-ahead log from now on, whoever opens it."""
+    connection.execute("PRAGMA journal_mode = WAL").fetchall()
 
 
 def settle_in_reader(connection: sqlite3.Connection) -> None:

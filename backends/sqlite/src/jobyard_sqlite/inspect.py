@@ -63,6 +63,8 @@ def _warning(subject: str, text: str) -> Finding:
 
 
 def _journal(cursor: sqlite3.Cursor, path: Path | None) -> Finding:
+    # Only a read tells a connection that another one has changed the mode since.
+    cursor.execute("SELECT count(*) FROM sqlite_schema").fetchall()
     ((mode,),) = cursor.execute("PRAGMA journal_mode").fetchall()
     if mode == "wal" or path is None:
         return _fine("journal", f"journal_mode is {mode}")

@@ -19,8 +19,12 @@ from jobyard_sql.moves import moves
 from jobyard_sql.signals import signals
 from jobyard_sqlite.bell import Bell
 from jobyard_sqlite.connection import (
+    check_folder,
     code_of,
     connect,
+    cursor_of,
+    keep_log,
+    make_private,
     settle_in,
     settle_in_reader,
     translated,
@@ -28,6 +32,7 @@ from jobyard_sqlite.connection import (
 )
 from jobyard_sqlite.lanes import Lanes
 from jobyard_sqlite.looking import Look
+from jobyard_sqlite.migrate import version
 from jobyard_sqlite.place import SqliteOptions
 from jobyard_sqlite.thread import Thread
 from jobyard_sqlite.transaction import Transaction
@@ -36,6 +41,11 @@ T = TypeVar("T")
 
 NAP: Final = 0.004
 """For how long, at most, a writer sleeps before it asks for the lock again."""
+
+
+def _roll_back(cursor: sqlite3.Cursor) -> None:
+    if cursor.connection.in_transaction:
+        cursor.execute("ROLLBACK")
 
 
 def host_now() -> int:
@@ -74,18 +84,21 @@ class Store:
         self._loop = asyncio.get_running_loop()
         self._threads: list[Thread] = []
         self._connections: list[sqlite3.Connection] = []
+        self._write_cursor: sqlite3.Cursor | None = None
+        self._read_cursor: sqlite3.Cursor | None = None
 
     # -- life
 
     async def open(self) -> None:
-        """Connect."""
-        self._writer = self._thread("writer")
+        """Connect, if there is a database; `create` makes one where there is none."""
+        self._writer = self._reader = self._thread("writer")
         try:
-            self._write_cursor = await self._writer.call(self._open_writer)
-            self._reader, self._read_cursor = self._writer, self._write_cursor
             if self._given is None and self.path is not None:
+                check_folder(self.path)
                 self._reader = self._thread("reader")
-                self._read_cursor = await self._reader.call(self._open_reader)
+            if self.path is None or self.path.exists():
+                await self._writer.call(self._open_writer)
+                await self._reader.call(self._open_reader)
         except BaseException:
             await self.close()
             raise
@@ -95,32 +108,63 @@ class Store:
         self._threads.append(thread)
         return thread
 
-    def _open_writer(self) -> sqlite3.Cursor:
+    async def create(self) -> None:
+        """Make the file if there is none, and let it have a write-ahead log."""
+        self.check()
+        await self._writer.call(self._create)
+
+    def _create(self) -> None:
         with translating():
-            if self._given is not None:
-                return self._cursor(self._given)
-            connection = connect(self.path)
-            self._connections.append(connection)
-            self._patiently(lambda: settle_in(connection, self.options))
-            return self._cursor(connection)
+            if self.path is not None:
+                make_private(self.path)
+            connection = self._open_writer().connection
+            if self._given is None:
+                self._patiently(lambda: keep_log(connection))
+
+    def _open_writer(self) -> sqlite3.Cursor:
+        """Return what writes, connected now if there was no file before."""
+        if self._write_cursor is None:
+            self._write_cursor = self._connect(self._settle_in, self._given)
+        return self._write_cursor
+
+    def _settle_in(self, connection: sqlite3.Connection) -> None:
+        if self._given is None:
+            settle_in(connection, self.options)
+            if version(connection.cursor(), self.namespace):
+                keep_log(connection)
 
     def _open_reader(self) -> sqlite3.Cursor:
-        with translating():
-            connection = connect(self.path)
-            self._connections.append(connection)
-            self._patiently(lambda: settle_in_reader(connection))
-            return self._cursor(connection)
+        """Return what reads, connected now if there was no file before."""
+        if self._read_cursor is None:
+            if self._reader is self._writer:
+                self._read_cursor = self._open_writer()
+            else:
+                self._read_cursor = self._connect(settle_in_reader)
+        return self._read_cursor
 
-    def _cursor(self, connection: sqlite3.Connection) -> sqlite3.Cursor:
-        cursor = connection.cursor()
-        cursor.row_factory = None
-        return cursor
+    def _connect(
+        self,
+        settle: Callable[[sqlite3.Connection], None],
+        given: sqlite3.Connection | None = None,
+    ) -> sqlite3.Cursor:
+        with translating():
+            connection = given or connect(self.path)
+            try:
+                self._patiently(lambda: settle(connection))
+            except BaseException:
+                if given is None:
+                    connection.close()
+                raise
+            if given is None:
+                self._connections.append(connection)
+            return cursor_of(connection)
 
     async def close(self) -> None:
         """Let go of everything but a connection that was given."""
         threads, self._threads = self._threads, []
         for thread in reversed(threads):
             thread.stop()
+        self._write_cursor = self._read_cursor = None
         connections, self._connections = self._connections, []
         for connection in reversed(connections):
             connection.close()
@@ -178,15 +222,15 @@ class Store:
 
     def _write(self, work: Callable[[Transaction], T]) -> T:
         with translating():
-            self._begin()
+            cursor = self._begin()
             try:
-                transaction = self._transaction()
+                transaction = self._transaction(cursor)
                 answer = work(transaction)
                 transaction.finish()
-                self._write_cursor.execute("COMMIT")
+                cursor.execute("COMMIT")
             except BaseException:
                 self._lanes.forget()
-                self._roll_back()
+                _roll_back(cursor)
                 raise
         woken = [delta.name for delta in transaction.deltas.values() if delta.woken]
         if woken or transaction.events:
@@ -195,45 +239,46 @@ class Store:
 
     def _rehearse(self, work: Callable[[Transaction], T]) -> T:
         with translating():
-            self._begin()
+            cursor = self._begin()
             try:
-                return work(self._transaction())
+                return work(self._transaction(cursor))
             finally:
-                self._roll_back()
+                _roll_back(cursor)
 
     def _alter(self, work: Callable[[sqlite3.Cursor], T]) -> T:
         with translating():
-            self._begin()
+            cursor = self._begin()
             try:
-                answer = work(self._write_cursor)
-                self._write_cursor.execute("COMMIT")
+                answer = work(cursor)
+                cursor.execute("COMMIT")
             except BaseException:
-                self._roll_back()
+                _roll_back(cursor)
                 raise
             return answer
 
     def _read(self, work: Callable[[Look], T]) -> T:
-        look = Look(self._read_cursor, looking=self._looking, signals=self._signals)
-        return self._inquire(lambda _: work(look))
+        def look(cursor: sqlite3.Cursor) -> T:
+            return work(Look(cursor, looking=self._looking, signals=self._signals))
+
+        return self._inquire(look)
 
     def _inquire(self, work: Callable[[sqlite3.Cursor], T]) -> T:
-        cursor = self._read_cursor
+        cursor = self._read_cursor or self._open_reader()
 
         def attempt() -> T:
             cursor.execute("BEGIN")
             try:
                 return work(cursor)
             finally:
-                if cursor.connection.in_transaction:
-                    cursor.execute("ROLLBACK")
+                _roll_back(cursor)
 
         with translating():
             return self._patiently(attempt)
 
-    def _transaction(self) -> Transaction:
+    def _transaction(self, cursor: sqlite3.Cursor) -> Transaction:
         clock = self.clock
         return Transaction(
-            self._write_cursor,
+            cursor,
             moves=self._moves,
             looking=self._looking,
             signals=self._signals,
@@ -242,15 +287,17 @@ class Store:
             host_now=host_now(),
         )
 
-    def _begin(self) -> None:
+    def _begin(self) -> sqlite3.Cursor:
+        cursor = self._write_cursor or self._open_writer()
         if self._given is not None:
             self._check_given(self._given)
         try:
-            self._write_cursor.execute("BEGIN IMMEDIATE")
+            cursor.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             if not isinstance(translated(error), StoreBusy):
                 raise
-            self._patiently(lambda: self._write_cursor.execute("BEGIN IMMEDIATE"))
+            self._patiently(lambda: cursor.execute("BEGIN IMMEDIATE"))
+        return cursor
 
     def _check_given(self, connection: sqlite3.Connection) -> None:
         if getattr(connection, "autocommit", None) is False:
@@ -262,11 +309,6 @@ class Store:
             raise BackendError(
                 "the connection has a transaction open; commit it before the backend is used"
             )
-
-    def _roll_back(self) -> None:
-        connection = self._write_cursor.connection
-        if connection.in_transaction:
-            self._write_cursor.execute("ROLLBACK")
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
         """Try again while others hold the lock, up to the deadline.

@@ -211,6 +211,8 @@ class Transaction:
         for queue_id, delta in sorted(deltas, key=_by_name) if len(deltas) > 1 else deltas:
             if not delta.gone:
                 self._count(queue_id, delta)
+            elif self.listening:
+                self._tell_drained(queue_id, delta, waiting=0, active=0)
         if self.events:
             self._log_events()
         numbers = (self._job, self._lease, self._event)

@@ -220,6 +220,15 @@ class Adding(Chapter):
         await yard.add(spec(queue="new", delay_ms=delay_ms))
         assert [info.name for info in await yard.backend.queues()] == ["new"]
 
+    @clause("ADD-7", "ADD-3")
+    async def test_a_job_that_exists_makes_no_other_queue_known(self, yard: Yard) -> None:
+        await yard.add(spec("a"))
+        answers = await yard.backend.add(
+            [(spec("a", queue="new"),), (spec("b"), spec("a", queue="x"))]
+        )
+        assert [each.outcome for unit in answers for each in unit] == [EXISTS, CREATED, EXISTS]
+        assert [info.name for info in await yard.backend.queues()] == [QUEUE]
+
     @clause("ADD-8")
     @pytest.mark.parametrize("field", OPTIONAL)
     async def test_what_is_asked_for_is_honoured_or_refused(self, yard: Yard, field: str) -> None:
