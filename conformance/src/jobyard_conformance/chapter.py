@@ -38,11 +38,11 @@ class Chapter:
         """Make the class's coroutine tests runnable."""
         super().__init_subclass__(**kwargs)
         for name, member in list(vars(cls).items()):
-            if name.startswith("test") and inspect.iscoroutinefunction(member):
-                blocking = _blocking(member)
-                vars(blocking).setdefault("jobyard_chapter", cls.__dict__.get("chapter", ""))
-                vars(blocking).setdefault("jobyard_needs", cls.needs)
-                setattr(cls, name, blocking)
+            if name.startswith("test") and inspect.isfunction(member):
+                test = _blocking(member) if inspect.iscoroutinefunction(member) else member
+                vars(test).setdefault("jobyard_chapter", cls.__dict__.get("chapter", ""))
+                vars(test).setdefault("jobyard_needs", cls.needs)
+                setattr(cls, name, test)
 
 
 def requires(capability: Capability) -> Callable[[AsyncTest], AsyncTest]:

@@ -14,7 +14,7 @@ import pytest
 
 from jobyard import backend, contract
 
-__all__ = ["EVERY_METHOD", "Clause", "cited", "clause", "read_clauses"]
+__all__ = ["EVERY_METHOD", "Clause", "cited", "clause", "read_clauses", "spanned", "spans"]
 
 Test = TypeVar("Test", bound=Callable[..., object])
 
@@ -111,7 +111,33 @@ def clause(*ids: str) -> Callable[[Test], Test]:
     return decorate
 
 
+def spans(*chapters: str) -> Callable[[Test], Test]:
+    """Mark a test that checks whole chapters against each other and so cites no clause.
+
+    A clause is not taken as tested by it, nor as broken when it fails.
+    """
+    unknown = set(chapters) - {each.chapter for each in read_clauses().values()}
+    if unknown or not chapters:
+        msg = f"there is no chapter {', '.join(sorted(unknown)) or '(none was given)'}"
+        raise ValueError(msg)
+
+    def decorate(test: Test) -> Test:
+        marked: Test = pytest.mark.spans(*chapters)(test)
+        return marked
+
+    return decorate
+
+
+def spanned(test: object) -> tuple[str, ...]:
+    """Tell which chapters of the contract a test spans."""
+    return _marked(test, "spans")
+
+
 def cited(test: object) -> tuple[str, ...]:
     """Tell which clauses a test function cites."""
+    return _marked(test, "clause")
+
+
+def _marked(test: object, name: str) -> tuple[str, ...]:
     marks: list[pytest.Mark] = getattr(test, "pytestmark", [])
-    return tuple(each for mark in marks if mark.name == "clause" for each in mark.args)
+    return tuple(each for mark in marks if mark.name == name for each in mark.args)

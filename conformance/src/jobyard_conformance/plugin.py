@@ -30,6 +30,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help="run only the suite's tests that cite this clause (may be given several times)",
     )
+    group.addoption(
+        "--jobyard-examples",
+        metavar="N",
+        type=int,
+        help="how many examples the model test runs, of a random seed (for long runs)",
+    )
+    group.addoption(
+        "--jobyard-seed",
+        metavar="N",
+        type=int,
+        help="the seed of the model test's examples: the same one makes the same examples",
+    )
     group.addoption("--jobyard-report", metavar="FILE", help="write the outcome by clause as JSON")
 
 
@@ -37,6 +49,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the suite's marker, for runs under --strict-markers."""
     config.addinivalue_line(
         "markers", "clause(*ids): the clauses of jobyard's backend contract that a test checks"
+    )
+    config.addinivalue_line(
+        "markers", "spans(*chapters): the chapters of the contract that a test checks as a whole"
     )
 
 
@@ -51,7 +66,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     dropped: list[pytest.Item] = []
     for item in items:
         cites = [each for mark in item.iter_markers("clause") for each in mark.args]
-        if cites:
+        if cites or item.get_closest_marker("spans"):
             chapter = getattr(getattr(item, "function", None), "jobyard_chapter", "") or "own"
             owner = getattr(item, "cls", None)
             suite = item.nodeid if owner is None else f"{owner.__module__}.{owner.__qualname__}"
@@ -78,6 +93,10 @@ def pytest_runtest_makereport(
         if cites:
             told = "\n".join(f"{clauses[each]}  ({clauses[each].owner})" for each in cites)
             report.sections.append(("the contract says", told))
+        for mark in item.iter_markers("spans"):
+            chapters = ", ".join(map(str, mark.args))
+            text = f"the difference shown above breaks a clause of the chapters {chapters}"
+            report.sections.append(("the contract says", text))
         hints = [HINTS[each] for each in cites if each in HINTS]
         if hints:
             report.sections.append(("what usually causes this", "\n".join(hints)))

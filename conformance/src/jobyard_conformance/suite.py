@@ -11,7 +11,7 @@ from jobyard.backend import Backend, Capability
 from jobyard.clock import ManualClock
 from jobyard_conformance.chapter import NOT_CLAIMED, Chapter
 from jobyard_conformance.chapters import CHAPTERS
-from jobyard_conformance.clauses import cited, read_clauses
+from jobyard_conformance.clauses import cited, read_clauses, spanned
 from jobyard_conformance.harness import Harness
 from jobyard_conformance.yard import Yard
 
@@ -111,5 +111,9 @@ def not_claimed(node: pytest.Item, harness: Harness) -> str:
     if lacking := [flag.name for flag in needs if flag not in backend.capabilities]:
         return " ".join(map(str, lacking))
     clauses = read_clauses()
-    newer = max((clauses[each].since for each in cited(test)), default=(0, 0))
+    chapters = spanned(test)
+    applying = [
+        each for each in clauses.values() if each.id in cited(test) or each.chapter in chapters
+    ]
+    newer = max((each.since for each in applying), default=(0, 0))
     return f"contract {newer[0]}.{newer[1]}" if newer > backend.contract else ""

@@ -18,6 +18,7 @@ from jobyard_conformance.chapters.listening import Listening
 from jobyard_conformance.chapters.living import Living
 from jobyard_conformance.chapters.looking import Looking
 from jobyard_conformance.chapters.metrics import Counting
+from jobyard_conformance.chapters.model import Modelling
 from jobyard_conformance.chapters.moving import Moving
 from jobyard_conformance.chapters.ordering import Ordering
 from jobyard_conformance.chapters.outcomes import Outcomes
@@ -63,4 +64,5 @@ CHAPTERS: tuple[type[Chapter], ...] = (
     Whole,
     Races,
     Crashes,
+    Modelling,
 )
