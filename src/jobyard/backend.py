@@ -259,8 +259,8 @@ class Backend(ABC):
     async def logs(self, job_id: str, *, after: int = 0, limit: int = 1_000) -> Page[str]:
         """Show the lines of a job's log, oldest first.
 
-        LOGS-1 [0.1] `after` skips that many lines of those kept; a job without lines has an empty
-            page.
+        LOGS-1 [0.1] `after` skips that many lines of those kept, and `next`, if there are more, is
+            the `after` that goes on; a job without lines has an empty page.
         """
 
     @abstractmethod
@@ -401,15 +401,17 @@ class Backend(ABC):
             none is ever passed over by a reader that follows the cursor. An event may show later
             than its transition while another transaction of the store is open.
         EVENTS-4 [0.1] The log keeps at least the latest 10,000 events while they are subscribed to;
-            a cursor older than what is kept reads on with `gap`.
-        EVENTS-5 [0.1] The kinds are: `added` or `deduplicated` for each job of an add; `active` for
-            each claimed; `completed`, `cancelled`, `released`, `snoozed` and `stalled` for these
-            outcomes; `attempt_failed` for `Retried`; `attempt_failed` (if a failure was counted)
-            and `failed` for `Failed`; `stalled` for each lease reaped, and `failed` or `cancelled`
-            too where that ends the job, `failed` for one expired; `progress`; `revived`;
-            `cancelled` for `Cancel`; for `Move` `completed`, `failed`, `stalled`, and `released`
-            (from active) or `revived`; `removed` for `Remove`, `Drain`, `Clean` and `Obliterate`;
-            `deleted` for `Retention`; `paused`, `resumed`; `scheduled` after what was added.
+            a cursor older than what is kept reads on with `gap`, and so does one from before a time
+            in which no subscription lived. A cursor answered since then does not.
+        EVENTS-5 [0.1] The kinds are: `added` for each job that an add created, `deduplicated` for
+            each that it did not for its key; `active` for each claimed; `completed`, `cancelled`,
+            `released`, `snoozed` and `stalled` for these outcomes; `attempt_failed` for `Retried`;
+            `attempt_failed` (if a failure was counted) and `failed` for `Failed`; `stalled` for
+            each lease reaped, and `failed` or `cancelled` too where that ends the job, `failed` for
+            one expired; `progress`; `revived`; `cancelled` for `Cancel`; for `Move` `completed`,
+            `failed`, `stalled`, and `released` (from active) or `revived`; `removed` for `Remove`,
+            `Drain`, `Clean` and `Obliterate`; `deleted` for `Retention`; `paused`, `resumed`;
+            `scheduled` after what was added.
         EVENTS-6 [0.1] `drained` follows, once, when a step leaves a queue with nothing waiting,
             nothing delayed that is due and nothing active, and one of these there was before it. A
             step is a whole call; an add in flight may be told before or after it.

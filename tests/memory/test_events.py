@@ -202,10 +202,21 @@ def test_nothing_is_logged_while_nobody_subscribes(bench: Bench) -> None:
     bench.now += 1
     bench.add("after")
     assert bench.told(cursor) == [("added", "during")]
-    assert bench.subscribe() == bench.engine.events(after=cursor).cursor
     bench.subscribe(ttl_ms=0)
     bench.add("ended")
     assert bench.told(cursor) == [("added", "during")]
+
+
+def test_a_subscription_after_a_pause_begins_past_it(bench: Bench) -> None:
+    first = bench.subscribe(ttl_ms=10)
+    bench.add("told")
+    bench.now += 10
+    bench.add("untold")
+    second = bench.subscribe()
+    bench.add("after")
+    assert bench.engine.events(after=first).gap
+    assert not bench.engine.events(after=second).gap
+    assert bench.told(first) == bench.told(second) == [("added", "after")]
 
 
 def test_a_reader_that_follows_the_cursor_sees_each_event_once(bench: Bench) -> None:
@@ -226,7 +237,7 @@ def test_a_cursor_that_fell_off_reads_on_with_a_gap(bench: Bench) -> None:
     bench.add(*map(str, range(1, EVENTS_KEPT + 1)))
     page = bench.engine.events(after=cursor, limit=2)
     assert (page.gap, [event.job_id for event in page.events]) == (True, ["1", "2"])
-    assert not bench.engine.events(after="1", limit=1).gap
+    assert not bench.engine.events(after=str(int(cursor) + 1), limit=1).gap
     assert not bench.engine.events(after=page.cursor).gap
 
 

@@ -195,7 +195,7 @@ class Engine:
     def subscribe(self, subscription: str, *, ttl_ms: int, now: int) -> str:
         """Ask for events to be logged for a time."""
         until = now + ttl_ms if ttl_ms > 0 else None
-        return self.yard.log.subscribe(subscription, until=until)
+        return self.yard.log.subscribe(subscription, now=now, until=until)
 
     def events(self, *, after: str, limit: int = 1_000) -> EventPage:
         """Read the log after a cursor."""

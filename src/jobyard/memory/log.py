@@ -37,13 +37,20 @@ class EventLog:
         self.kept.append(event)
         self.latest += 1
 
-    def subscribe(self, subscription: str, *, until: int | None) -> str:
+    def subscribe(self, subscription: str, *, now: int, until: int | None) -> str:
         """Begin, prolong or (with `None`) end a subscription; answer the present cursor."""
         if until is None:
             self.subscriptions.pop(subscription, None)
         else:
+            if not self.is_wanted(now):
+                self._begin_anew()
             self.subscriptions[subscription] = until
         return str(self.latest)
+
+    def _begin_anew(self) -> None:
+        """Pass one number over: a cursor from before missed what nobody asked for."""
+        self.kept.clear()
+        self.latest += 1
 
     def read(self, *, after: str, limit: int) -> EventPage:
         """Show the events after a cursor."""

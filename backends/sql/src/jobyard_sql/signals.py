@@ -95,6 +95,9 @@ class Signals:
                 ).scalar_subquery()
             )
         )
+        self.pass_one_event_over = flavor.compile(
+            counter.update().values(event=counter.c.event + 1)
+        )
         self.put_event = flavor.compile(event.insert())
         self.trim_events = flavor.compile(event.delete().where(event.c.last <= bindparam("until")))
         self.last_event = flavor.compile(select(counter.c.event))

@@ -155,6 +155,38 @@ class Events(Chapter):
         assert len(page.events) + len(rest) >= KEPT
         assert rest[-1].job_id == f"{turn}-{KEPT - 1}"
 
+    @clause("EVENTS-4", "EVENTS-2")
+    @pytest.mark.parametrize("told", [0, 2])
+    async def test_a_time_without_subscriptions_is_a_gap(self, yard: Yard, told: int) -> None:
+        start = await yard.backend.subscribe("one", ttl_ms=1_000)
+        await yard.backend.add([(spec(f"told-{n}"),) for n in range(told)])
+        before = (await yard.backend.events(after=start)).cursor
+        yard.pass_ms(1_000)
+        await yard.add(spec("untold"))
+        since = await yard.backend.subscribe("one", ttl_ms=1_000)
+        await yard.add(spec("a"))
+        for cursor in (start, before):
+            page = await yard.backend.events(after=cursor)
+            assert page.gap
+            assert page.events[-1].job_id == "a"
+        assert await yard.kinds(since) == [("added", "a")]
+
+    @clause("EVENTS-4", "EVENTS-2")
+    async def test_one_subscription_after_another_leaves_no_gap(self, yard: Yard) -> None:
+        start = await yard.backend.subscribe("one", ttl_ms=1_000)
+        await yard.add(spec("a"))
+        await yard.backend.subscribe("two", ttl_ms=2_000)
+        yard.pass_ms(1_999)
+        await yard.backend.subscribe("one", ttl_ms=1_000)
+        await yard.add(spec("b"))
+        assert await yard.kinds(start) == [("added", "a"), ("added", "b")]
+
+    @clause("EVENTS-5", "ADD-3")
+    async def test_a_job_that_exists_is_not_told_again(self, yard: Yard) -> None:
+        start = await yard.subscribe()
+        await yard.backend.add([specs("a"), specs("b", "a"), specs("a")])
+        assert await yard.kinds(start) == [("added", "a"), ("added", "b")]
+
     @clause("EVENTS-5")
     async def test_adding_is_told_for_each_job(self, yard: Yard) -> None:
         start = await yard.subscribe()

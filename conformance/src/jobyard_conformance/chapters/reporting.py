@@ -112,7 +112,10 @@ class Reporting(Chapter):
         assert (await yard.backend.logs("a", after=4)).items == ("8", "9")
         assert (await yard.backend.logs("a", after=6)).items == ()
         assert (await yard.backend.logs("a", after=60)).items == ()
-        assert (await yard.backend.logs("a", after=1, limit=2)).items == ("5", "6")
+        page = await yard.backend.logs("a", after=1, limit=2)
+        assert (page.items, page.next) == (("5", "6"), "3")
+        page = await yard.backend.logs("a", after=3, limit=3)
+        assert (page.items, page.next) == (("7", "8", "9"), None)
         assert (await yard.backend.logs("a", limit=6)).next is None
 
     @clause("LOGS-1")
