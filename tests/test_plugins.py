@@ -60,6 +60,12 @@ def test_a_broken_plugin_breaks_only_its_own_scheme(plugin) -> None:
     assert isinstance(info.error, ModuleNotFoundError)
 
 
+@pytest.mark.parametrize("scheme", ["redis", "valkey", "postgresql", "sqlite"])
+def test_a_scheme_of_ours_that_is_not_installed_names_what_to_install(scheme) -> None:
+    with pytest.raises(UnknownScheme, match="Install the distribution jobyard-"):
+        Plugins([]).resolve(scheme)
+
+
 def test_two_owners_of_a_scheme_are_refused(plugin, monkeypatch) -> None:
     points = [plugin("one", "acme"), plugin("two", "acme")]
     with pytest.raises(AmbiguousScheme, match=f"{DISABLED}.*one, two"):

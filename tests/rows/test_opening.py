@@ -244,11 +244,9 @@ async def test_ping_and_connection_info(service: QueueService) -> None:
     assert info["namespace"] == "jobyard"
 
 
-def test_an_unknown_scheme_names_what_is_installed_and_what_to_install() -> None:
+def test_an_unknown_scheme_names_what_is_installed() -> None:
     with pytest.raises(UnknownScheme, match=r"installed: memory.*sqlite"):
         QueueService("mongodb://host")
-    with pytest.raises(UnknownScheme, match="Install the distribution jobyard-redis"):
-        QueueService("redis://:hunter2@host")
 
 
 @pytest.mark.parametrize(
@@ -276,7 +274,7 @@ def test_an_unknown_url_option_names_those_there_are() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "redis://user:hunter2@host/0",
+        "redis://user:hunter2@host/0?wrong=1",
         "sqlite://user:hunter2@host/x.db",
         "memory://user:hunter2@x?wrong=1",
         "postgresql://u:hunter2@h:bad/db",

@@ -1,1 +1,1 @@
-"""The place of the Redis backend of jobyard, which is not in this version yet."""
+"""The Redis and Valkey backend of jobyard."""

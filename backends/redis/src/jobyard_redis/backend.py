@@ -1,0 +1,314 @@
+"""The backend: each method of the contract as one script, one round trip."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from itertools import islice
+from typing import Any, ClassVar, Final
+
+from redis import exceptions as driver
+
+from jobyard.backend import DEFAULT_NAMESPACE, Backend, Capability
+from jobyard.clock import Clock
+from jobyard.edits import Change, Changed, Control, Sweep, Swept
+from jobyard.errors import BackendError, StorageTooNew, Unsupported
+from jobyard.events import EventPage, Notice
+from jobyard.health import Finding, Health
+from jobyard.job import Added, JobRecord, Unit
+from jobyard.lease import Claim, Claimed, Hold, Lease, LogLine, Note, Reaped, Settlement, Settling
+from jobyard.metrics import Metrics
+from jobyard.presence import WorkerInfo
+from jobyard.query import JobQuery, Page, QueueInfo
+from jobyard.schedule import ScheduleRecord
+from jobyard.url import BackendUrl
+from jobyard_redis import adding, edits, looking, signals, working
+from jobyard_redis.bell import Bell
+from jobyard_redis.inspect import findings_of, refuse_weak
+from jobyard_redis.link import Argument, Link
+from jobyard_redis.place import connect_to, options_of, yard_of
+from jobyard_redis.records import escaped, job_record
+
+LAYOUT: Final = 1
+"""The version of the keys and what is in them."""
+
+HOLDS: Final = {ord("h"): Hold.HELD, ord("l"): Hold.LOST, ord("c"): Hold.CANCELLED}
+
+
+class RedisBackend(Backend):
+    """jobyard in Redis 6.2 or later, or Valkey.
+
+    `redis://host:6379/0`, with `rediss://` for an encrypted connection and `unix:///path` for a
+    socket. See `RedisOptions` for what may stand after the '?'. A namespace is in one slot of a
+    cluster.
+    """
+
+    contract: ClassVar[tuple[int, int]] = (0, 1)
+    capabilities: ClassVar[Capability] = Capability.SHARED | Capability.DURABLE | Capability.PUSH
+
+    def __init__(
+        self,
+        url: BackendUrl,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(url, namespace=namespace, clock=clock)
+        self._options = options_of(url)
+        connect_to(url, self._options)  # raises for an address that cannot be
+        self._link = self._new_link(yard_of(namespace))
+        self._bell = Bell(self._link)
+
+    def _new_link(self, yard: str) -> Link:
+        return Link(self.url, options=self._options, yard=yard, clock=self.clock)
+
+    # -- life
+
+    async def open(self) -> None:
+        """Connect to the server; refuse one that is too weak, with `strict`."""
+        await self._link.open()
+        if self._options.strict:
+            try:
+                refuse_weak(self.url, tuple(await self.inspect()))
+            except BaseException:
+                await self.close()
+                raise
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._bell.close()
+        await self._link.close()
+
+    async def prepare(self) -> None:
+        """Mark the namespace as made."""
+        _check_layout(await self._link.run("prepare", LAYOUT))
+
+    async def is_prepared(self) -> bool:
+        """Tell whether the namespace has been made."""
+        found = await self._link.command("HGET", self._link.yard, "version")
+        if found is None:
+            return False
+        _check_layout(found)
+        return True
+
+    async def ping(self) -> Health:
+        """Make a round trip."""
+        seconds, micros = await self._link.command("TIME")
+        now = int(seconds) * 1000 + int(micros) // 1000
+        info = await self._info("server")
+        valkey = info.get("valkey_version")
+        return Health(
+            product="Valkey" if valkey else "Redis",
+            version=str(valkey or info.get("redis_version", "unknown")),
+            now=now if self.clock is None else self.clock.now_ms(),
+        )
+
+    async def inspect(self) -> Sequence[Finding]:
+        """Tell what the server's settings promise."""
+        info: dict[str, Any] = {}
+        for section in ("persistence", "memory", "replication"):
+            info |= await self._info(section)
+        return findings_of(info, await self._appendfsync())
+
+    async def _info(self, section: str) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = await self._link.command("INFO", section)
+        except BackendError as error:
+            if isinstance(error.__cause__, driver.ResponseError):
+                return {}  # a server that does not tell
+            raise
+        return found
+
+    async def _appendfsync(self) -> str | None:
+        try:
+            found = await self._link.command("CONFIG", "GET", "appendfsync")
+        except BackendError as error:
+            if isinstance(error.__cause__, driver.ResponseError):
+                return None  # hosted servers keep CONFIG to themselves
+            raise
+        return found[1].decode() if len(found) == 2 else None
+
+    # -- producing
+
+    async def add(
+        self, units: Sequence[Unit], *, within: object | None = None
+    ) -> Sequence[tuple[Added, ...]]:
+        """Store units of jobs."""
+        if within is not None:
+            raise Unsupported("Redis has no transactions of the caller's to add within")
+        adding.check(units)
+        specs = [spec for unit in units for spec in unit]
+        said = await self._link.run("add", *adding.arguments_of(specs))
+        answers = iter(adding.answers_of(specs, said))
+        return [tuple(islice(answers, len(unit))) for unit in units]
+
+    # -- working
+
+    async def claim(self, want: Claim) -> Claimed:
+        """Lease due jobs to a worker."""
+        return _claimed(await self.settle((), claim=want))
+
+    async def peek(self, want: Claim) -> Sequence[JobRecord]:
+        """Show what the claim would give."""
+        said = await self._link.run("peek", *working.claim_arguments(want))
+        return tuple(map(job_record, said))
+
+    async def settle(
+        self, settlements: Sequence[Settlement], *, claim: Claim | None = None
+    ) -> Settling:
+        """End runs, and claim the next jobs in the same script."""
+        arguments, order = working.settle_arguments(settlements)
+        if claim is None:
+            arguments.append("")
+        else:
+            arguments += ("1", *working.claim_arguments(claim))
+        results, claimed = await self._link.run("settle", *arguments)
+        return Settling(
+            results=working.settled_from(results, order),
+            claimed=None if claim is None else working.claimed_from(claim, claimed),
+        )
+
+    async def extend(self, leases: Sequence[Lease], *, ttl_ms: int) -> Sequence[Hold]:
+        """Make leases last."""
+        arguments: list[Argument] = [ttl_ms]
+        for lease in leases:
+            arguments += (escaped(lease.lease_id), lease.queue, lease.job_id)
+        return [HOLDS[code] for code in await self._link.run("extend", *arguments)]
+
+    async def report(self, notes: Sequence[Note]) -> Sequence[Hold]:
+        """Write progress and log lines of runs."""
+        arguments: list[Argument] = []
+        for note in notes:
+            lease = note.lease
+            arguments += (escaped(lease.lease_id), lease.queue, lease.job_id)
+            arguments += (note.keep, note.line) if isinstance(note, LogLine) else ("", note.value)
+        said = await self._link.run("report", *arguments, again=False)
+        return [HOLDS[code] for code in said]
+
+    async def reap(self, *, limit: int) -> Sequence[Reaped]:
+        """Take back expired leases and end jobs past their time to live."""
+        said = await self._link.run("reap", limit, again=False)
+        return tuple(map(working.reaped_from, said))
+
+    # -- looking
+
+    async def get(self, job_ids: Sequence[str]) -> Sequence[JobRecord | None]:
+        """Show jobs by id."""
+        return await looking.get(self._link, job_ids)
+
+    async def find(self, query: JobQuery) -> Page[JobRecord]:
+        """List jobs."""
+        return await looking.find(self._link, query)
+
+    async def logs(self, job_id: str, *, after: int = 0, limit: int = 1_000) -> Page[str]:
+        """Show the lines of a job's log."""
+        return await looking.logs(self._link, job_id, after=after, limit=limit)
+
+    async def queues(self, names: Sequence[str] | None = None) -> Sequence[QueueInfo]:
+        """Show queues."""
+        if names is not None and not names:
+            self._link.check()
+            return ()
+        said = await self._link.run("queues", *(() if names is None else sorted(set(names))))
+        return tuple(sorted(map(looking.queue_info, said), key=lambda info: info.name))
+
+    async def metrics(self, queue: str, *, since: int, until: int) -> Metrics:
+        """Tell what happened in a queue."""
+        said = await self._link.run("metrics", queue)
+        return signals.metrics_from(queue, said, since=since, until=until)
+
+    # -- changing
+
+    async def change(self, job_ids: Sequence[str], change: Change) -> Sequence[Changed]:
+        """Apply one change to each of some jobs."""
+        arguments = edits.change_arguments(change)
+        said = await self._link.run("change", *arguments, *job_ids, again=False)
+        return edits.changed_from(said)
+
+    async def control(self, queue: str, control: Control) -> None:
+        """Apply a control to a queue."""
+        await self._link.run("control", queue, edits.control_argument(control))
+
+    async def sweep(self, sweep: Sweep, *, limit: int = 1_000) -> Swept:
+        """Remove jobs in one bounded step."""
+        name, arguments = edits.sweep_arguments(sweep)
+        said = await self._link.run(name, max(limit, 0), *arguments, again=False)
+        return edits.swept_from(said, sweep)
+
+    # -- schedules
+
+    async def put_schedules(self, schedules: Sequence[ScheduleRecord]) -> None:
+        """Store schedules."""
+        await self._link.run("put_schedules", *signals.schedule_arguments(schedules))
+
+    async def drop_schedules(self, keys: Sequence[str]) -> int:
+        """Forget schedules."""
+        dropped: int = await self._link.run("drop_schedules", *keys, again=False)
+        return dropped
+
+    async def schedules(
+        self, *, due: bool = False, after: str | None = None, limit: int = 100
+    ) -> Page[ScheduleRecord]:
+        """List schedules by key."""
+        limit = max(limit, 0)
+        said = await self._link.run("schedules", "1" if due else "", after or "", limit + 1)
+        return signals.schedule_page(said, after=after, limit=limit)
+
+    async def fire(
+        self, key: str, *, expected: int, next_at: int | None, jobs: Unit
+    ) -> tuple[Added, ...] | None:
+        """Add the jobs of one tick and move the schedule on."""
+        adding.check((jobs,))
+        following = "" if next_at is None else str(next_at)
+        said = await self._link.run(
+            "fire", key, str(expected), following, *adding.arguments_of(jobs), again=False
+        )
+        return None if said is None else tuple(adding.answers_of(jobs, said))
+
+    # -- workers and signals
+
+    async def beat(self, worker: WorkerInfo, *, ttl_ms: int) -> None:
+        """Tell that a worker lives."""
+        info = signals.pack_worker(worker)
+        await self._link.run("beat", ttl_ms, escaped(worker.id), worker.state.value, info)
+
+    async def workers(self) -> Sequence[WorkerInfo]:
+        """List the workers that live."""
+        return signals.workers_from(await self._link.run("workers"))
+
+    async def subscribe(self, subscription: str, *, ttl_ms: int) -> str:
+        """Ask for events to be logged."""
+        cursor: bytes = await self._link.run("subscribe", subscription, ttl_ms)
+        return cursor.decode()
+
+    async def events(self, *, after: str, limit: int = 1_000) -> EventPage:
+        """Read the log after a cursor."""
+        return signals.event_page(await self._link.run("events", after, max(limit, 0)))
+
+    def listen(
+        self, wake: Callable[[Notice], None], *, queues: Sequence[str] = (), events: bool = False
+    ) -> AbstractAsyncContextManager[None]:
+        """Call `wake` when work or events may have come."""
+        return self._listen(wake, queues, events=events)
+
+    @contextlib.asynccontextmanager
+    async def _listen(
+        self, wake: Callable[[Notice], None], queues: Sequence[str], *, events: bool
+    ) -> AsyncIterator[None]:
+        self._link.check()
+        async with self._bell.listen(wake, queues, events=events):
+            yield
+
+
+def _check_layout(found: bytes) -> None:
+    if int(found) > LAYOUT:
+        raise StorageTooNew(
+            f"the namespace has layout {int(found)}, this jobyard-redis knows up to {LAYOUT}; "
+            "upgrade this process"
+        )
+
+
+def _claimed(settling: Settling) -> Claimed:
+    assert settling.claimed is not None
+    return settling.claimed

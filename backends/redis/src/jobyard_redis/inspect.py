@@ -1,0 +1,95 @@
+"""What the server really promises, as it is set up now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jobyard.errors import WeakStorage
+from jobyard.health import Finding, Severity
+from jobyard.url import BackendUrl
+
+Facts = Mapping[str, Any]
+
+
+def findings_of(info: Facts, appendfsync: str | None) -> tuple[Finding, ...]:
+    """Tell every fact that bears on a promise, from the server's word on itself."""
+    return (_persistence(info, appendfsync), _health(info), _eviction(info), _role(info))
+
+
+def refuse_weak(url: BackendUrl, findings: tuple[Finding, ...]) -> None:
+    """Raise `WeakStorage`, naming all that is weaker than `strict` asks for."""
+    weak = [each.text for each in findings if each.severity is Severity.WARNING]
+    if weak:
+        raise WeakStorage(f"{url} cannot keep what strict=true asks for: {'; '.join(weak)}")
+
+
+def _fine(subject: str, text: str) -> Finding:
+    return Finding(subject=subject, severity=Severity.OK, text=text)
+
+
+def _warning(subject: str, text: str) -> Finding:
+    return Finding(subject=subject, severity=Severity.WARNING, text=text)
+
+
+def _persistence(info: Facts, appendfsync: str | None) -> Finding:
+    if not info.get("aof_enabled"):
+        return _warning(
+            "durability",
+            "appendonly is off: a restart of the server loses all since its last snapshot; set "
+            "appendonly yes",
+        )
+    if appendfsync == "no":
+        return _warning(
+            "durability",
+            "appendfsync is no: a power cut may lose many seconds of jobs; set it to everysec or "
+            "always",
+        )
+    if appendfsync == "always":
+        return _fine("durability", "appendonly with appendfsync always: on the disk at each answer")
+    said = appendfsync or "unknown, as CONFIG is not allowed"
+    return _fine(
+        "durability",
+        f"appendonly, appendfsync {said}: a killed server loses nothing, a power cut or a "
+        "failover may lose the last second",
+    )
+
+
+def _health(info: Facts) -> Finding:
+    failed = [
+        name
+        for name in ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status")
+        if info.get(name, "ok") != "ok"
+    ]
+    if failed:
+        return _warning(
+            "disk", f"the server could not write to its disk ({', '.join(failed)}); make room on it"
+        )
+    return _fine("disk", "the last writes to the disk succeeded")
+
+
+def _eviction(info: Facts) -> Finding:
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        return _warning(
+            "eviction",
+            f"maxmemory-policy is {policy}: the server may delete jobs when memory is short; set "
+            "noeviction",
+        )
+    return _fine(
+        "eviction", "maxmemory-policy is noeviction: adds are refused when memory is short"
+    )
+
+
+def _role(info: Facts) -> Finding:
+    role = info.get("role", "master")
+    if role not in {"master", "primary"}:
+        return _warning("role", f"the server is a {role}: it takes no writes; name its primary")
+    replicas = info.get("connected_slaves", 0)
+    if replicas:
+        return _fine(
+            "role",
+            f"primary with {replicas} replicas, which follow asynchronously: a failover may lose "
+            "the last moments",
+        )
+    return _fine("role", "primary, without replicas")

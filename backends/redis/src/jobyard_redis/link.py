@@ -1,0 +1,146 @@
+"""The link to the server: a pool of connections, and scripts run on them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from redis import exceptions as driver
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
+from redis.asyncio.connection import UnixDomainSocketConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from jobyard.clock import Clock
+from jobyard.errors import BackendClosed
+from jobyard.url import BackendUrl
+from jobyard_redis.errors import translating
+from jobyard_redis.place import RedisOptions, connect_to
+from jobyard_redis.scripts import SHEBANG, Script, script
+
+Argument = str | bytes | int
+
+LOST_SCRIPTS: Final = 3
+"""How often a script that the server has forgotten is sent anew, within one call."""
+
+
+class Link:
+    """An open handle's connections to one server.
+
+    No call is ever repeated by the driver. Here one is when it is certain that it had no effect, or
+    when its caller says that repeating it is safe.
+    """
+
+    def __init__(
+        self, url: BackendUrl, *, options: RedisOptions, yard: str, clock: Clock | None
+    ) -> None:
+        self.url = url
+        self.yard = yard
+        self._options = options
+        self._clock = clock
+        self._client: Redis | None = None
+        self._flagged = False
+
+    # -- life
+
+    def connect(self) -> Redis:
+        """Make a client with connections of its own, none of which is open yet."""
+        place = connect_to(self.url, self._options)
+        kind: type[Connection | UnixDomainSocketConnection] = Connection
+        if "unix_socket_path" in place:
+            place["path"] = place.pop("unix_socket_path")
+            kind = UnixDomainSocketConnection
+        elif place.pop("ssl", False):
+            kind = SSLConnection
+        pool = BlockingConnectionPool(
+            connection_class=kind,
+            max_connections=self._options.connections,
+            timeout=self._options.timeout,
+            socket_timeout=self._options.timeout,
+            socket_connect_timeout=self._options.connect_timeout,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            driver_info=None,
+            **place,
+        )
+        return Redis.from_pool(pool)
+
+    async def open(self) -> None:
+        """Reach the server and learn its version."""
+        client = self.connect()
+        try:
+            with translating(self.url):
+                self._flagged = await _version(client) >= SHEBANG
+        except BaseException:
+            await client.aclose()
+            raise
+        self._client = client
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    def check(self) -> None:
+        """Raise `BackendClosed` unless the link is open."""
+        if self._client is None:
+            raise BackendClosed
+
+    def _opened(self) -> Redis:
+        self.check()
+        assert self._client is not None
+        return self._client
+
+    # -- calling
+
+    def now(self) -> str:
+        """Tell the time that scripts go by; empty for the server's own."""
+        return "" if self._clock is None else str(self._clock.now_ms())
+
+    async def command(self, *parts: Argument) -> Any:
+        """Run one command."""
+        client = self._opened()
+        with translating(self.url):
+            return await client.execute_command(*parts)  # type: ignore[no-untyped-call]
+
+    async def run(self, name: str, *arguments: Argument, again: bool = True) -> Any:
+        """Run a script; with `again`, once more if the connection breaks under it."""
+        client = self._opened()
+        wanted = script(name, flagged=self._flagged)
+        with translating(self.url):
+            try:
+                return await self._evaluate(client, wanted, arguments)
+            except (driver.AuthenticationError, driver.BusyLoadingError):
+                raise
+            except (driver.ConnectionError, OSError):
+                if not again or self._client is not client:
+                    raise
+                return await self._evaluate(client, wanted, arguments)
+
+    async def _evaluate(
+        self, client: Redis, wanted: Script, arguments: tuple[Argument, ...]
+    ) -> Any:
+        tail = (1, self.yard, self.now(), *arguments)
+        for _ in range(LOST_SCRIPTS):
+            try:
+                return await client.execute_command(  # type: ignore[no-untyped-call]
+                    "EVALSHA", wanted.sha, *tail
+                )
+            except driver.NoScriptError:
+                await client.execute_command(  # type: ignore[no-untyped-call]
+                    "SCRIPT LOAD", wanted.text
+                )
+        return await client.execute_command(  # type: ignore[no-untyped-call]
+            "EVAL", wanted.text, *tail
+        )
+
+
+async def _version(client: Redis) -> tuple[int, int]:
+    """Tell which version of Redis the server is, or says it is as good as."""
+    try:
+        info = await client.info("server")
+    except driver.ResponseError:
+        await client.ping()
+        return (0, 0)  # a server that does not tell gets what every version knows
+    major, minor, *_ = str(info["redis_version"]).split(".")
+    return (int(major), int(minor))

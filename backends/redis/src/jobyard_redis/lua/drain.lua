@@ -1,0 +1,21 @@
+-- drain: removes the waiting jobs of a queue, and the delayed ones if asked, a step of it.
+--
+-- flags: allow-oom
+-- include: step job moves removing close
+-- Arguments: now, limit, queue, 1 for delayed jobs too.
+-- Result: how many were removed, and 1 if any are left.
+-- Effect: those jobs are gone.
+
+limit = number()
+local queue, delayed = arg(), arg() == '1'
+drain_lanes(queue)
+if delayed then
+    drain_delayed(queue)
+end
+forget_many(removed)
+local left = call('EXISTS', yard .. ':lanes:' .. queue)
+if delayed and left == 0 then
+    left = call('EXISTS', yard .. ':delayed:' .. queue)
+end
+close()
+return { #removed, left }

@@ -1,0 +1,72 @@
+-- obliterate: removes a queue and all that it holds, a step of it.
+--
+-- flags: allow-oom
+-- include: step job moves removing close
+-- Arguments: now, limit, queue, 1 to remove active jobs too.
+-- Result: as drain, or the number of active jobs alone, which keep it from happening.
+-- Effect: the queue gives nothing from the first step on, and is not known after the last.
+
+limit = number()
+local queue, force = arg(), arg() == '1'
+local running = yard .. ':running:' .. queue
+local word = call('HGET', yard .. ':queues', queue)
+if not word then
+    return { 0, 0 }
+end
+local active = call('HLEN', running)
+if active > 0 and not force and not string.find(word, 'c', 1, true) then
+    return { active }
+end
+
+-- The first fields of the hash, not all: it may be long.
+local function clear_running()
+    local cursor = '0'
+    repeat
+        local page = call('HSCAN', running, cursor, 'COUNT', 100)
+        cursor = page[1]
+        for index = 1, #page[2], 2 do
+            if room() <= 0 then
+                return
+            end
+            local job = load(page[2][index])
+            if job and job.state == 'a' then
+                leave(job)
+                remove(job.member, queue, job.name)
+            end
+        end
+    until cursor == '0'
+end
+
+local function holds_any()
+    if is_busy(queue) or call('EXISTS', yard .. ':delayed:' .. queue) == 1 then
+        return true
+    end
+    for state in string.gmatch('cfxsl', '.') do
+        if call('EXISTS', shelf(queue, state, false), shelf(queue, state, true)) > 0 then
+            return true
+        end
+    end
+    return false
+end
+
+drain_lanes(queue)
+drain_delayed(queue)
+clear_running()
+for state in string.gmatch('cfxsl', '.') do
+    clear_shelf(queue, state, false)
+    clear_shelf(queue, state, true)
+end
+forget_many(removed)
+local left = holds_any() and 1 or 0
+if left == 1 then
+    if not string.find(word, 'c', 1, true) then
+        call('HSET', yard .. ':queues', queue, word .. 'c')
+    end
+    close()
+else
+    counts[queue] = nil
+    close()
+    call('HDEL', yard .. ':queues', queue)
+    call('DEL', yard .. ':tally:' .. queue)
+end
+return { #removed, left }

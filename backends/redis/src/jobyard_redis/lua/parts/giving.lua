@@ -1,0 +1,157 @@
+-- Giving: the claim itself, in the order of its steps.
+
+local function promote(open, instant)
+    for _, queue in ipairs(open) do
+        local due = due_members(queue, instant)
+        local gone = {}
+        for index = 1, #due, 2 do
+            local member, priority, lane = string.match(due[index], DELAYED)
+            local score = line_score(tonumber(priority), due[index + 1],
+                has(flags_of(member), LIFO))
+            line_up(queue, lane, score, line_member(member))
+            gone[#gone + 1] = due[index]
+        end
+        if #gone > 0 then
+            each_piece('ZREM', yard .. ':delayed:' .. queue, gone)
+            lessened[queue], woken[queue] = true, true
+        end
+    end
+end
+
+-- Ends a job past its time to live that the claim has taken; tells whether it did (CLAIM-11).
+local function is_past(member)
+    if not has(flags_of(member), TTL) then
+        return false
+    end
+    local job = load(id_of(member))
+    if not expired(job) then
+        return false
+    end
+    expire(job)
+    return true
+end
+
+-- Takes the head of a lane, or of several: members, and the queue of each.
+local function take_head(cursors, limit)
+    local members, queues = {}, {}
+    if #cursors == 1 then
+        local cursor = cursors[1]
+        members = call('ZRANGE', cursor.key, 0, math.min(limit, cursor.source.limit) - 1)
+        cursor.taken = #members
+        for index = 1, #members do
+            queues[index] = cursor.queue
+        end
+    else
+        merge(cursors, limit, function(cursor)
+            cursor.taken = (cursor.taken or 0) + 1
+            members[#members + 1], queues[#queues + 1] = cursor.member, cursor.queue
+            return true
+        end)
+    end
+    for _, cursor in ipairs(cursors) do
+        if cursor.taken and cursor.taken > 0 then
+            call('ZREMRANGEBYRANK', cursor.key, 0, cursor.taken - 1)
+            drop_if_empty(cursor.queue, cursor.lane)
+            lessened[cursor.queue] = true
+        end
+    end
+    return members, queues
+end
+
+-- Leases jobs to the worker of a claim, all under one fence (CLAIM-6).
+local function lease_out(want, ids, queues)
+    local fence = text(call('HINCRBY', yard, 'fence', 1))
+    local of_queue, mixed, lines = {}, false, {}
+    for index, id in ipairs(ids) do
+        local queue = queues[index]
+        local held = of_queue[queue]
+        if not held then
+            held = {}
+            of_queue[queue] = held
+        end
+        held[#held + 1] = id
+        held[#held + 1] = fence
+        mixed = mixed or queue ~= queues[1]
+    end
+    if mixed then
+        for index, id in ipairs(ids) do
+            lines[index] = queues[index] .. '|' .. id
+        end
+    end
+    local list = mixed and '\n' .. table.concat(lines, '\n')
+        or queues[1] .. '\n' .. table.concat(ids, '\n')
+    local ends = text(now + want.ttl)
+    call('HSET', yard .. ':leases', fence,
+        ends .. '|' .. text(now) .. '|' .. want.lease_id .. '|' .. want.worker)
+    call('HSET', yard .. ':fences', want.lease_id, fence)
+    call('HSET', yard .. ':held', fence, #ids)
+    call('SET', yard .. ':taken:' .. fence, list)
+    call('ZADD', yard .. ':ends', ends, fence)
+    for queue, held in pairs(of_queue) do
+        local key = yard .. ':running:' .. queue
+        each_piece('HSET', key, held)
+        tally(queue, 's', #held / 2)
+        tally(queue, 'p', call('HLEN', key))
+    end
+    return fence
+end
+
+local function tell_active(want, ids, queues, records, facts)
+    for index, id in ipairs(ids) do
+        local job = read_record(id, records[index])
+        if facts[index] then
+            read_facts(job, facts[index])
+        end
+        tell('active', queues[index], id, job.name, want.worker, job.failures + 1)
+    end
+end
+
+-- The answer: now, the next due or empty, the fence, the end of the leases, and for each job its
+-- id, its record, its facts, and the end of its own lease where that is another.
+local function answer(due, fence, ends, ids, own_ends)
+    if #ids == 0 then
+        return { text(now), text(due), '', '', {}, {}, {}, {} }
+    end
+    return {
+        text(now), text(due), fence, text(ends), ids, many('HMGET', yard .. ':jobs', ids),
+        many('HMGET', yard .. ':facts', ids), own_ends,
+    }
+end
+
+local function give_again(want, lease, open)
+    local ids, own_ends = {}, {}
+    for index, each in ipairs(taken_by(lease)) do
+        ids[index], own_ends[index] = each.id, text(each.ends)
+    end
+    return answer(next_due(open), lease.fence, lease.ends, ids, own_ends)
+end
+
+local function claim(want)
+    local open = open_queues(want)
+    if want.limit <= 0 or #want.sources == 0 then
+        return answer(next_due(open), nil, nil, {}, {})
+    end
+    local lease = lease_named(want.lease_id)
+    if lease then
+        return give_again(want, lease, open)
+    end
+    promote(open, want.instant)
+    local members, queues = take_head(cursors_of(want, open), want.limit)
+    local ids, from = {}, {}
+    for index, member in ipairs(members) do
+        if not is_past(member) then
+            ids[#ids + 1] = id_of(member)
+            from[#from + 1] = queues[index]
+        end
+    end
+    local due = #ids < #members and now or next_due(open)
+    if #ids == 0 then
+        return answer(due, nil, nil, ids, {})
+    end
+    local fence = lease_out(want, ids, from)
+    local found = answer(due, fence, now + want.ttl, ids, {})
+    if logging then
+        tell_active(want, ids, from, found[6], found[7])
+    end
+    return found
+end

@@ -1,0 +1,161 @@
+-- A job: how it is written, and where it is found.
+--
+-- :jobs   id -> the record of its add: a line of fields, then its options and payload
+-- :facts  id -> what has become of it: a line of fields, then its error and result; only of jobs
+--               that ran before, were edited or have finished
+--
+-- A job's member in sorted sets is ten hexadecimal digits of its number, its flags as one
+-- character, and its id: equal scores order by number.
+
+local LIFO, TTL, KEEP_COMPLETED, DROP, KEEP_FAILED = 1, 2, 4, 8, 16
+local ZERO = 48 -- flags begin at the character '0'
+
+local function has(flags, flag)
+    return math.floor(flags / flag) % 2 == 1
+end
+
+local function flags_of(member)
+    return string.byte(member, 11) - ZERO
+end
+
+local function id_of(member)
+    return string.sub(member, 12)
+end
+
+local RECORD = '^(%x+)(.)|(%d+)|(%d+)|(%d*)|(-?%d+)|([^|]*)|([^|]*)|([^|]*)|(%d+)|(%d+)|(%d)|([^|]*)|([^|]*)|(%d*)|(%d+)$'
+
+local function optional(field)
+    if field == '' or field == '-1' then
+        return nil
+    end
+    return tonumber(field)
+end
+
+local function read_record(id, record)
+    local line = string.sub(record, 1, string.find(record, '\n', 1, true) - 1)
+    local digits, flag, due, created, expires, priority, queue, channel, name, attempts, crashes,
+        dead, completed, failed, ttl = string.match(line, RECORD)
+    local flags = string.byte(flag) - ZERO
+    return {
+        id = id, record = record, member = digits .. flag .. id, flags = flags,
+        due = tonumber(due), created = tonumber(created), expires = optional(expires),
+        priority = tonumber(priority), queue = queue, name = name, channel = channel,
+        lane = channel .. '/' .. name, attempts = tonumber(attempts),
+        max_crashes = tonumber(crashes), dead_letter = dead == '1', keep_completed = completed,
+        keep_failed = failed, ttl = optional(ttl), failures = 0, crashes = 0, fence = 0,
+    }
+end
+
+local FACTS = '^(%a)|(%d*)|(-?%d*)|(%d+)|(%d+)|(%d+)|(%d*)|(%d*)|(%d*)|([^|]*)|([^|]*)|([^|]*)|(-?%d+)|(-?%d+)$'
+
+local function read_facts(job, facts)
+    local break_at = string.find(facts, '\n', 1, true)
+    local state, due, priority, failures, crashes, fence, started, finished, expires, settled,
+        reason, worker, error_size, result_size =
+        string.match(string.sub(facts, 1, break_at - 1), FACTS)
+    job.facts = facts
+    job.end_state = state ~= 'p' and state or nil
+    job.due = tonumber(due) or job.due
+    job.priority = tonumber(priority) or job.priority
+    job.failures, job.crashes, job.fence = tonumber(failures), tonumber(crashes), tonumber(fence)
+    job.started, job.finished = tonumber(started), tonumber(finished)
+    job.expires = tonumber(expires) or job.expires
+    job.settled = settled ~= '' and settled or nil
+    job.reason, job.worker = reason, worker
+    error_size, result_size = tonumber(error_size), tonumber(result_size)
+    local after = break_at + 1
+    if error_size >= 0 then
+        job.error = string.sub(facts, after, after + error_size - 1)
+        after = after + error_size
+    end
+    if result_size >= 0 then
+        job.result = string.sub(facts, after, after + result_size - 1)
+    end
+end
+
+local function sized(value)
+    return value and #value or -1
+end
+
+-- Writes down what has become of a job; 'p' stands for any state that its place tells.
+local function write_facts(job)
+    local line = table.concat({
+        job.end_state or 'p', text(job.due), text(job.priority), text(job.failures),
+        text(job.crashes), text(job.fence), text(job.started), text(job.finished),
+        text(job.expires), job.settled or '', job.reason or '', job.worker or '',
+        sized(job.error), sized(job.result),
+    }, '|')
+    job.facts = line .. '\n' .. (job.error or '') .. (job.result or '')
+    call('HSET', yard .. ':facts', job.id, job.facts)
+end
+
+-- The leases: :leases has fence -> end|start|lease id|worker, :fences has lease id -> fence.
+local leases = {}
+local function lease_of(fence)
+    local found = leases[fence]
+    if not found then
+        local line = fence and call('HGET', yard .. ':leases', fence)
+        if not line then
+            return nil
+        end
+        local ends, started, id, worker = string.match(line, '^(%d+)|(%d+)|([^|]*)|(.*)$')
+        found = {
+            fence = fence, ends = tonumber(ends), started = tonumber(started), id = id,
+            worker = worker,
+        }
+        leases[fence] = found
+    end
+    return found
+end
+
+local function lease_named(id)
+    return lease_of(call('HGET', yard .. ':fences', id))
+end
+
+-- A running job is in :running:<queue> with its fence, and with the end of its lease if that is
+-- not the one of its claim. Returns that end, or nothing if another lease holds the job.
+local function held_until(held, lease)
+    if not held or not lease then
+        return nil
+    end
+    if held == lease.fence then
+        return lease.ends
+    end
+    local fence, ends = string.match(held, '^(%d+):(%d+)$')
+    return fence == lease.fence and tonumber(ends) or nil
+end
+
+local function delayed_member(job)
+    return job.member .. '|' .. text(job.priority) .. '|' .. job.lane
+end
+
+local function place(job)
+    if job.end_state then
+        return job.end_state
+    end
+    local held = call('HGET', yard .. ':running:' .. job.queue, job.id)
+    if held then
+        local lease = lease_of(string.match(held, '^%d+'))
+        job.lease, job.held_until = lease, held_until(held, lease)
+        job.fence, job.started, job.worker = tonumber(lease.fence), lease.started, lease.worker
+        return 'a'
+    end
+    if call('ZSCORE', yard .. ':delayed:' .. job.queue, delayed_member(job)) then
+        return 'd'
+    end
+    return 'w'
+end
+
+local function load(id, record)
+    record = record or call('HGET', yard .. ':jobs', id)
+    if not record then
+        return nil
+    end
+    local job = read_record(id, record)
+    local facts = call('HGET', yard .. ':facts', id)
+    if facts then
+        read_facts(job, facts)
+    end
+    job.state = place(job)
+    return job
+end

@@ -1,0 +1,224 @@
+"""How jobs are written for the scripts, and read back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote, unquote
+
+from jobyard.job import JobRecord, JobSpec, JobState, Reason, Retain
+
+LIFO: Final = 1
+TTL: Final = 2
+KEEP_COMPLETED: Final = 4
+DROP: Final = 8
+KEEP_FAILED: Final = 16
+FACTS: Final = 64
+"""The job ran before or was edited: its lease alone has this flag, not its record."""
+
+NOT_PLAIN: Final = TTL | KEEP_COMPLETED | FACTS
+"""Any of these means that a completed run has to be looked at by itself."""
+
+ZERO: Final = 48
+
+STATES: Final = {
+    b"w": JobState.WAITING,
+    b"d": JobState.DELAYED,
+    b"a": JobState.ACTIVE,
+    b"c": JobState.COMPLETED,
+    b"f": JobState.FAILED,
+    b"x": JobState.CANCELLED,
+    b"s": JobState.STALLED,
+    b"l": JobState.DEAD,
+}
+CODES: Final = {state: code.decode() for code, state in STATES.items()}
+CODES[JobState.BLOCKED] = "b"
+
+
+def flags_of(spec: JobSpec) -> int:
+    """Tell the qualities of a job that decide which way it takes."""
+    flags = LIFO if spec.lifo else 0
+    if spec.ttl_ms is not None:
+        flags |= TTL
+    if spec.keep_completed is not None:
+        flags |= DROP if spec.keep_completed.count == 0 else KEEP_COMPLETED
+    if spec.keep_failed is not None:
+        flags |= KEEP_FAILED
+    return flags
+
+
+def rule_text(rule: Retain | None) -> str:
+    """Write a rule for a job's record."""
+    if rule is None:
+        return "-"
+    count = "" if rule.count is None else rule.count
+    return f"{count},{'' if rule.age_ms is None else rule.age_ms}"
+
+
+def escaped(text: str) -> str:
+    """Write a text of any characters as a field of a line."""
+    return quote(text, safe="")
+
+
+def unescaped(field: bytes) -> str:
+    """Read what `escaped` has written."""
+    return unquote(field.decode())
+
+
+def member_of(no: int, flags: int, job_id: str) -> str:
+    """Write a job's member in sorted sets."""
+    return f"{no:010x}{chr(ZERO + (flags & ~FACTS))}{job_id}"
+
+
+class Record(NamedTuple):
+    """What was written at a job's add; due, priority and expiry may have changed since."""
+
+    no: int
+    flags: int
+    due: int
+    created: int
+    expires: int | None
+    priority: int
+    queue: str
+    channel: str
+    name: str
+    attempts: int
+    max_crashes: int
+    options: bytes
+    payload: bytes
+
+
+def read_record(record: bytes) -> Record:
+    """Read a job's record."""
+    line, _, body = record.partition(b"\n")
+    (
+        prefix,
+        due,
+        created,
+        expires,
+        priority,
+        queue,
+        channel,
+        name,
+        attempts,
+        crashes,
+        *_,
+        size,
+    ) = line.split(b"|")
+    options = int(size)
+    return Record(
+        int(prefix[:10], 16),
+        prefix[10] - ZERO,
+        int(due),
+        int(created),
+        int(expires) if expires else None,
+        int(priority),
+        queue.decode(),
+        channel.decode(),
+        name.decode(),
+        int(attempts),
+        int(crashes),
+        body[:options],
+        body[options:],
+    )
+
+
+class Facts(NamedTuple):
+    """What has become of a job; `None` where the record still says it."""
+
+    due: int | None
+    priority: int | None
+    failures: int
+    crashes: int
+    fence: int
+    started: int | None
+    finished: int | None
+    expires: int | None
+    reason: Reason | None
+    worker: str | None
+    error: bytes | None
+    result: bytes | None
+
+
+NONE_YET: Final = Facts(None, None, 0, 0, 0, None, None, None, None, None, None, None)
+
+
+def read_facts(facts: bytes | None) -> Facts:
+    """Read a job's facts."""
+    if facts is None:
+        return NONE_YET
+    line, _, body = facts.partition(b"\n")
+    (
+        _state,
+        due,
+        priority,
+        failures,
+        crashes,
+        fence,
+        started,
+        finished,
+        expires,
+        _settled,
+        reason,
+        worker,
+        error_size,
+        result_size,
+    ) = line.split(b"|")
+    error_end = max(int(error_size), 0)
+    return Facts(
+        _optional(due),
+        _optional(priority),
+        int(failures),
+        int(crashes),
+        int(fence),
+        _optional(started),
+        _optional(finished),
+        _optional(expires),
+        Reason(reason.decode()) if reason else None,
+        unescaped(worker) if worker else None,
+        None if int(error_size) < 0 else body[:error_end],
+        None if int(result_size) < 0 else body[error_end:],
+    )
+
+
+def _optional(field: bytes) -> int | None:
+    return int(field) if field else None
+
+
+def job_record(shown: Sequence[Any]) -> JobRecord:
+    """Read what the scripts show of a job."""
+    job_id, written, facts_written, state, lease, progress, cancelling = shown
+    record, facts = read_record(written), read_facts(facts_written)
+    fence, until, started, worker = facts.fence, None, facts.started, facts.worker
+    if lease is not None:
+        fence_field, until_field, started_field, worker_field = lease.split(b"|")
+        fence, until, started = int(fence_field), int(until_field), int(started_field)
+        worker = unescaped(worker_field)
+    return JobRecord(
+        id=job_id.decode(),
+        no=record.no,
+        queue=record.queue,
+        name=record.name,
+        channel=record.channel,
+        state=STATES[state],
+        payload=record.payload,
+        options=record.options,
+        priority=record.priority if facts.priority is None else facts.priority,
+        attempts=record.attempts,
+        max_crashes=record.max_crashes,
+        failures=facts.failures,
+        crashes=facts.crashes,
+        fence=fence,
+        created_at=record.created,
+        due_at=record.due if facts.due is None else facts.due,
+        started_at=started,
+        finished_at=facts.finished,
+        expires_at=record.expires if facts.expires is None else facts.expires,
+        lease_until=until,
+        worker=worker,
+        cancel_asked=bool(cancelling),
+        progress=progress,
+        result=facts.result,
+        error=facts.error,
+        reason=facts.reason,
+    )

@@ -1,0 +1,41 @@
+"""The scripts: one file a primitive, put together with the parts that it includes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+HEADER: Final = re.compile(r"^-- flags: (?P<flags>\S+)\n-- include: (?P<parts>.*)$", re.MULTILINE)
+
+SHEBANG: Final = (7, 0)
+"""The first version that knows flags; those before refuse a script that states them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script as it is sent, and the name that the server caches it by."""
+
+    name: str
+    text: str
+    sha: str
+
+
+@cache
+def script(name: str, *, flagged: bool) -> Script:
+    """Put a script together; with `flagged` it states whether it may run when memory is short."""
+    folder = files("jobyard_redis") / "lua"
+    body = (folder / f"{name}.lua").read_text("utf-8")
+    header = HEADER.search(body)
+    assert header is not None, f"lua/{name}.lua states no flags and parts"
+    parts = [
+        (folder / "parts" / f"{part}.lua").read_text("utf-8") for part in header["parts"].split()
+    ]
+    text = "\n".join([*parts, body])
+    if flagged:
+        flags = "" if header["flags"] == "none" else f" flags={header['flags']}"
+        text = f"#!lua{flags}\n{text}"
+    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
