@@ -20,7 +20,9 @@ DROP: Final = 16
 """The job leaves no record when it completes."""
 KEEP_COMPLETED: Final = 32
 """The job has a rule of its own, in `keep`, for its record when it completes."""
-NOT_PLAIN: Final = -16
+TTL: Final = 64
+"""The job may outlive its time: a claim looks at it only where it may."""
+NOT_PLAIN: Final = ~(CANCEL_ASKED | DEAD_LETTER | LIFO | KEEP_FAILED | TTL)
 """Any of these flags means that a completed run cannot be settled by the plain statements."""
 
 STATES: Final = tuple(JobState)

@@ -7,28 +7,36 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, column, func, select
+from sqlalchemy import ARRAY, BigInteger, Select, Text, bindparam, column, func, select
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.postgresql import psycopg
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.types import TypeEngine
 
 from jobyard.errors import ConfigError
 
 NAMESPACE: Final = re.compile(r"[a-z][a-z0-9_]{0,29}")
 
 
+Members = BigInteger | Text
+"""What the values of a list may be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Flavor:
     """One kind of database.
 
-    `members` gives the values of a list parameter as a subquery for `in_`: a list is one
-    parameter, so that a statement has one text whatever the list's length.
+    `members` gives the values of a list parameter, which are numbers or texts, as a subquery for
+    `in_`: a list is one parameter, so that a statement has one text whatever the list's length.
+    `listed` is that parameter's type.
     """
 
     name: str
     dialect: Dialect
-    members: Callable[[str], Select[Any]]
+    members: Callable[[str, type[Members]], Select[Any]]
+    listed: Callable[[type[Members]], TypeEngine[Any]]
 
     def compile(self, statement: ClauseElement) -> str:
         """Write a statement as the driver takes it: named parameters, numbers written out."""
@@ -42,7 +50,12 @@ class Flavor:
         return text
 
 
-def _json_members(parameter: str) -> Select[Any]:
+def _array_members(parameter: str, kind: type[Members]) -> Select[Any]:
+    return select(func.unnest(bindparam(parameter, type_=ARRAY(kind()))))
+
+
+def _json_members(parameter: str, kind: type[Members]) -> Select[Any]:
+    del kind  # each value of a JSON list has its own
     each = func.json_each(bindparam(parameter)).table_valued(column("value"))
     return select(each.c.value)
 
@@ -51,6 +64,14 @@ SQLITE: Final = Flavor(
     name="sqlite",
     dialect=sqlite.dialect(paramstyle="named"),
     members=_json_members,
+    listed=lambda kind: Text(),  # noqa: ARG005 - JSON, whatever is in it
+)
+
+POSTGRES: Final = Flavor(
+    name="postgresql",
+    dialect=psycopg.dialect(),  # type: ignore[no-untyped-call]
+    members=_array_members,
+    listed=lambda kind: ARRAY(kind()),
 )
 
 

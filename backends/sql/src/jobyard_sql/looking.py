@@ -6,11 +6,15 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    BigInteger,
     BindParameter,
     Select,
+    Text,
     and_,
     bindparam,
     case,
+    cast,
+    false,
     func,
     literal,
     null,
@@ -102,12 +106,14 @@ def record_of(job: Standing) -> JobRecord:
 class Looking:
     """The statements for one namespace and flavor."""
 
-    def __init__(self, namespace: str, flavor: Flavor) -> None:
-        every = tables(namespace)
+    def __init__(self, namespace: str, flavor: Flavor, schema: str | None = None) -> None:
+        every = tables(namespace, schema)
         base = _job(every)
         no, job_id = every.job.c.no, every.job.c.id
-        self.by_id = flavor.compile(base.where(job_id.in_(flavor.members("ids"))))
-        self.by_no = flavor.compile(base.where(no.in_(flavor.members("nos"))).order_by(no))
+        self.by_id = flavor.compile(base.where(job_id.in_(flavor.members("ids", Text))))
+        self.by_no = flavor.compile(
+            base.where(no.in_(flavor.members("nos", BigInteger))).order_by(no)
+        )
         self.after = flavor.compile(
             _page(base, every, flavor)
             .where(no > bindparam("after"))
@@ -132,7 +138,7 @@ class Looking:
 
     def _queues(self, every: Tables, flavor: Flavor) -> None:
         queue, gauge, ready = every.queue, every.gauge, every.ready
-        counts = [func.sum(gauge.c[str(state)]) for state in STATES]
+        counts = [cast(func.sum(gauge.c[str(state)]), BigInteger) for state in STATES]
         self.queues = flavor.compile(
             select(queue.c.id, queue.c.name, queue.c.paused, *counts)
             .join(gauge, gauge.c.queue == queue.c.id)
@@ -164,15 +170,15 @@ class Looking:
 
 def _page(base: Select[Any], every: Tables, flavor: Flavor) -> Select[Any]:
     """Filter by what is given; a parameter that is null filters nothing."""
-    names: BindParameter[str] = bindparam("names")
-    states: BindParameter[str] = bindparam("states")
-    queue: BindParameter[str] = bindparam("queue")
-    since: BindParameter[int] = bindparam("since")
-    until: BindParameter[int] = bindparam("until")
+    names: BindParameter[Any] = bindparam("names", type_=flavor.listed(Text))
+    states: BindParameter[Any] = bindparam("states", type_=flavor.listed(BigInteger))
+    queue: BindParameter[str] = bindparam("queue", type_=Text())
+    since: BindParameter[int] = bindparam("since", type_=BigInteger())
+    until: BindParameter[int] = bindparam("until", type_=BigInteger())
     return base.where(
         or_(queue.is_(null()), every.queue.c.name == queue),
-        or_(states.is_(null()), _state(every).in_(flavor.members("states"))),
-        or_(names.is_(null()), every.lane.c.name.in_(flavor.members("names"))),
+        or_(states.is_(null()), _state(every).in_(flavor.members("states", BigInteger))),
+        or_(names.is_(null()), every.lane.c.name.in_(flavor.members("names", Text))),
         or_(since.is_(null()), every.job.c.created_at >= since),
         or_(until.is_(null()), every.job.c.created_at < until),
     )
@@ -199,7 +205,7 @@ def _job(every: Tables) -> Select[Any]:
         (and_(done.c.no.is_not(None), done.c.state != COMPLETED), done.c.error),
         else_=func.coalesce(done.c.error, past.c.error),
     )
-    settled = func.coalesce(done.c.settled, past.c.settled, literal(0))
+    settled = func.coalesce(done.c.settled, past.c.settled, false())
     return (
         select(
             job.c.no,
@@ -273,6 +279,6 @@ def _signed(every: Tables, value: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 @lru_cache(maxsize=64)
-def looking(namespace: str, flavor: Flavor) -> Looking:
+def looking(namespace: str, flavor: Flavor, schema: str | None = None) -> Looking:
     """Return the statements of a namespace, the same each time."""
-    return Looking(namespace, flavor)
+    return Looking(namespace, flavor, schema)

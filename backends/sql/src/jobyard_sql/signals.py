@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import bindparam, func, null, or_, select, union_all
+from sqlalchemy import (
+    BigInteger,
+    Insert,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    func,
+    null,
+    or_,
+    select,
+    union_all,
+)
+from sqlalchemy.sql.elements import ColumnElement
 
 from jobyard_sql.codes import CURRENT, TALLIES
 from jobyard_sql.flavor import Flavor
@@ -16,8 +30,8 @@ __all__ = ["Signals", "signals"]
 class Signals:
     """The statements for one namespace and flavor."""
 
-    def __init__(self, namespace: str, flavor: Flavor) -> None:
-        every = tables(namespace)
+    def __init__(self, namespace: str, flavor: Flavor, schema: str | None = None) -> None:
+        every = tables(namespace, schema)
         self._schedules(every, flavor)
         self._workers(every, flavor)
         self._events(every, flavor)
@@ -34,22 +48,24 @@ class Signals:
             schedule.c.fired,
             schedule.c.last_at,
         )
-        self.put_schedule = flavor.compile(schedule.insert().prefix_with("OR REPLACE"))
+        self.put_schedule = flavor.compile(
+            schedule.insert().prefix_with("OR REPLACE", dialect="sqlite")
+        )
         self.drop_schedules = flavor.compile(
-            schedule.delete().where(key.in_(flavor.members("keys")))
+            schedule.delete().where(key.in_(flavor.members("keys", Text)))
         )
         page = (
             select(*columns).where(key > bindparam("after")).order_by(key).limit(bindparam("limit"))
         )
         self.schedules = flavor.compile(page)
         self.due_schedules = flavor.compile(
-            page.where(schedule.c.paused == 0, schedule.c.next_at <= bindparam("now"))
+            page.where(schedule.c.paused.is_(False), schedule.c.next_at <= bindparam("now"))
         )
         self.fire = flavor.compile(
             schedule.update()
             .where(
                 key == bindparam("of"),
-                schedule.c.paused == 0,
+                schedule.c.paused.is_(False),
                 schedule.c.next_at == bindparam("expected"),
             )
             .values(
@@ -66,7 +82,9 @@ class Signals:
                 worker.c.id == bindparam("of")
             )
         )
-        self.put_worker = flavor.compile(worker.insert().prefix_with("OR REPLACE"))
+        self.put_worker = flavor.compile(
+            worker.insert().prefix_with("OR REPLACE", dialect="sqlite")
+        )
         self.drop_worker = flavor.compile(worker.delete().where(worker.c.id == bindparam("of")))
         self.drop_silent_workers = flavor.compile(
             worker.delete().where(worker.c.until <= bindparam("now"))
@@ -79,7 +97,9 @@ class Signals:
 
     def _events(self, every: Tables, flavor: Flavor) -> None:
         subscription, counter, event = every.subscription, every.counter, every.event
-        self.put_subscription = flavor.compile(subscription.insert().prefix_with("OR REPLACE"))
+        self.put_subscription = flavor.compile(
+            subscription.insert().prefix_with("OR REPLACE", dialect="sqlite")
+        )
         self.drop_subscription = flavor.compile(
             subscription.delete().where(
                 or_(
@@ -124,7 +144,9 @@ class Signals:
             ),
         ).subquery()
         minute = every_minute.c.minute
-        figures = [func.coalesce(func.sum(every_minute.c[name]), 0) for name in TALLIES]
+        figures: list[ColumnElement[Any]] = [
+            cast(func.coalesce(func.sum(every_minute.c[name]), 0), BigInteger) for name in TALLIES
+        ]
         figures.append(func.coalesce(func.max(every_minute.c.peak), 0))
         self.total = flavor.compile(select(null(), *figures))
         self.minutes = flavor.compile(
@@ -135,7 +157,11 @@ class Signals:
         )
 
 
+def _replacing(table: Table) -> Insert:
+    return table.insert().prefix_with("OR REPLACE", dialect="sqlite")
+
+
 @lru_cache(maxsize=64)
-def signals(namespace: str, flavor: Flavor) -> Signals:
+def signals(namespace: str, flavor: Flavor, schema: str | None = None) -> Signals:
     """Return the statements of a namespace, the same each time."""
-    return Signals(namespace, flavor)
+    return Signals(namespace, flavor, schema)

@@ -64,9 +64,9 @@ def _standing() -> list[Column[object]]:
 class Tables:
     """The tables of one namespace, whose name their names begin with."""
 
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, namespace: str, schema: str | None = None) -> None:
         self.namespace = namespace
-        self.metadata = MetaData()
+        self.metadata = MetaData(schema=schema)
         self._settings()
         self._jobs()
         self._states()
@@ -274,6 +274,6 @@ class Tables:
 
 
 @lru_cache(maxsize=64)
-def tables(namespace: str) -> Tables:
+def tables(namespace: str, schema: str | None = None) -> Tables:
     """Return the tables of a namespace, the same each time."""
-    return Tables(namespace)
+    return Tables(namespace, schema)

@@ -1,0 +1,135 @@
+"""Storing jobs: what is asked for, as the arrays of one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+from jobyard.errors import Unsupported
+from jobyard.job import Added, AddOutcome, JobSpec, JobState, Unit
+from jobyard_postgres.arrays import (
+    byteas,
+    int4s,
+    int8s,
+    nullable_int8s,
+    texts,
+)
+from jobyard_postgres.store import Store
+from jobyard_sql.codes import (
+    DEAD_LETTER,
+    DROP,
+    KEEP_COMPLETED,
+    KEEP_FAILED,
+    LIFO,
+    STATES,
+    TTL,
+)
+
+Answers = list[tuple[Added, ...]]
+
+
+def check(units: Sequence[Unit]) -> None:
+    """Raise `Unsupported` for a wish that is not honoured (yet)."""
+    for unit in units:
+        for spec in unit:
+            if spec.group or spec.dedup or spec.depends_on or spec.rate:
+                raise Unsupported(
+                    "this version of jobyard-postgres has no groups, dedup keys, dependencies or "
+                    "rates of jobs; upgrade it, or add the job without"
+                )
+
+
+async def add(
+    store: Store,
+    units: Sequence[Unit],
+    *,
+    tick: tuple[str, int, int | None] | None = None,
+) -> Answers | None:
+    """Store units of jobs; with a tick of a schedule, only if it is the next, else `None`."""
+    specs = [spec for unit in units for spec in unit]
+    if not specs and tick is None:
+        return [() for _ in units]
+    answer = await store.call_one(
+        "add", store.now, store.fast, *(tick or (None, None, None)), *_arrays(specs)
+    )
+    now, fired, listening, fresh, states = answer
+    if not fired:
+        return None
+    store.bell.ring({spec.queue for spec in specs}, events=listening)
+    answers = iter(_answers(specs, now, fresh, states))
+    return [tuple(islice(answers, len(unit))) for unit in units]
+
+
+def _arrays(specs: Sequence[JobSpec]) -> tuple[Any, ...]:
+    lanes = sorted({(spec.queue, spec.channel, spec.name) for spec in specs})
+    places = {lane: place for place, lane in enumerate(lanes, 1)}
+    return (
+        texts([lane[0] for lane in lanes]),
+        texts([lane[1] for lane in lanes]),
+        texts([lane[2] for lane in lanes]),
+        texts([spec.id for spec in specs]),
+        int4s([places[spec.queue, spec.channel, spec.name] for spec in specs]),
+        int4s([-spec.priority for spec in specs]),
+        int8s([spec.delay_ms for spec in specs]),
+        nullable_int8s([spec.run_at for spec in specs]),
+        nullable_int8s([spec.ttl_ms for spec in specs]),
+        int4s([spec.attempts for spec in specs]),
+        int4s([spec.max_crashes for spec in specs]),
+        int4s([_flags_of(spec) for spec in specs]),
+        byteas([spec.payload for spec in specs]),
+        byteas([spec.options for spec in specs]),
+        *_keeps(specs),
+    )
+
+
+def _flags_of(spec: JobSpec) -> int:
+    """Write what a job asks for as flags."""
+    flags = 0
+    if spec.dead_letter:
+        flags |= DEAD_LETTER
+    if spec.lifo:
+        flags |= LIFO
+    if spec.ttl_ms is not None:
+        flags |= TTL
+    if spec.keep_failed is not None:
+        flags |= KEEP_FAILED
+    if spec.keep_completed is not None:
+        flags |= DROP if spec.keep_completed.count == 0 else KEEP_COMPLETED
+    return flags
+
+
+def _keeps(specs: Sequence[JobSpec]) -> tuple[Any, ...]:
+    """Return the jobs, by place, that have rules of their own for their records."""
+    rules = [
+        (place, spec.keep_completed, spec.keep_failed)
+        for place, spec in enumerate(specs, 1)
+        if spec.keep_completed is not None or spec.keep_failed is not None
+    ]
+    if not rules:
+        return (None,) * 5
+    completed = [rule[1] for rule in rules]
+    failed = [rule[2] for rule in rules]
+    return (
+        int4s([rule[0] for rule in rules]),
+        nullable_int8s([None if rule is None else rule.count for rule in completed]),
+        nullable_int8s([None if rule is None else rule.age_ms for rule in completed]),
+        nullable_int8s([None if rule is None else rule.count for rule in failed]),
+        nullable_int8s([None if rule is None else rule.age_ms for rule in failed]),
+    )
+
+
+def _answers(
+    specs: Sequence[JobSpec], now: int, fresh: Sequence[bool] | None, states: Sequence[int] | None
+) -> list[Added]:
+    if fresh is None or states is None:
+        return [Added(spec.id, AddOutcome.CREATED, _first_state(spec, now)) for spec in specs]
+    return [
+        Added(spec.id, AddOutcome.CREATED if new else AddOutcome.EXISTS, STATES[state])
+        for spec, new, state in zip(specs, fresh, states, strict=True)
+    ]
+
+
+def _first_state(spec: JobSpec, now: int) -> JobState:
+    later = spec.delay_ms > 0 if spec.run_at is None else spec.run_at > now
+    return JobState.DELAYED if later else JobState.WAITING

@@ -1,0 +1,66 @@
+"""What the server really promises, as it is set up now."""
+
+from __future__ import annotations
+
+from jobyard.health import Finding, Severity
+from jobyard_postgres.store import Store
+
+SETTINGS = (
+    "SELECT current_setting('fsync'), current_setting('full_page_writes'), "
+    "current_setting('synchronous_commit'), current_setting('server_encoding'), "
+    "current_setting('autovacuum'), current_setting('server_version')"
+)
+
+
+async def inspect(store: Store) -> tuple[Finding, ...]:
+    """Tell every fact that bears on a promise."""
+    ((fsync, pages, commit, encoding, autovacuum, version),) = await store.rows(SETTINGS)
+    findings = [_fine("server", f"PostgreSQL {version}")]
+    if fsync == "off" or pages == "off":
+        findings.append(
+            _warning(
+                "durability",
+                f"fsync is {fsync}, full_page_writes {pages}: a crash of the machine may lose or "
+                "damage the whole database; set both to on",
+            )
+        )
+    elif store.fast:
+        findings.append(
+            _warning(
+                "durability",
+                "durability=fast: a crash of the server may lose the last commits, though a "
+                "killed client loses none; leave the option out to keep them",
+            )
+        )
+    elif commit in {"off", "on", "remote_apply", "remote_write"}:
+        findings.append(_fine("durability", "each commit is on the disk when it is acknowledged"))
+    else:
+        findings.append(
+            _fine("durability", f"synchronous_commit is {commit}: standbys may lag behind")
+        )
+    if encoding != "UTF8":
+        findings.append(
+            _warning("encoding", f"the database is {encoding}: not every name can be stored")
+        )
+    if autovacuum != "on":
+        findings.append(
+            _warning(
+                "autovacuum",
+                "autovacuum is off: claims get slower with every job that went through; turn it on",
+            )
+        )
+    if store.options.listen == "off":
+        findings.append(
+            _warning("wakeup", "listen=off: workers of other processes find jobs by polling")
+        )
+    else:
+        findings.append(_fine("wakeup", "workers of other processes are woken by NOTIFY"))
+    return tuple(findings)
+
+
+def _fine(subject: str, text: str) -> Finding:
+    return Finding(subject=subject, severity=Severity.OK, text=text)
+
+
+def _warning(subject: str, text: str) -> Finding:
+    return Finding(subject=subject, severity=Severity.WARNING, text=text)

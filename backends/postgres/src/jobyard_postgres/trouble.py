@@ -1,0 +1,73 @@
+"""Turning the driver's errors into ours: the one place that does."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Final
+
+import psycopg
+
+from jobyard.errors import (
+    BackendError,
+    BackendUnavailable,
+    JobyardError,
+    StorageNotPrepared,
+    StoreBusy,
+    StoreCorrupt,
+    StoreFull,
+)
+
+REPEATABLE: Final = frozenset({"40001", "40P01", "23505"})
+"""The step was undone because another was in its way: it is begun again.
+
+A unique key is violated only where two steps make the same thing at once: the second sees the
+first's when it is begun again.
+"""
+
+MEANINGS: Final[dict[str, tuple[type[JobyardError], str]]] = {
+    "40001": (StoreBusy, "other steps changed the same rows each time"),
+    "40P01": (StoreBusy, "other steps locked the same rows in another order each time"),
+    "23505": (StoreBusy, "other steps made the same rows each time"),
+    "55P03": (StoreBusy, "others kept the rows locked for too long"),
+    "57014": (StoreBusy, "the server cancelled the statement"),
+    "53100": (StoreFull, "the server's disk is full"),
+    "53200": (BackendUnavailable, "the server has no memory left"),
+    "53300": (BackendUnavailable, "the server has no connection left for this user"),
+    "25006": (BackendUnavailable, "the server takes no writes: it is a standby, or read-only"),
+    "57P01": (BackendUnavailable, "the server ended the connection"),
+    "57P02": (BackendUnavailable, "the server crashed"),
+    "57P03": (BackendUnavailable, "the server is starting up or shutting down"),
+    "57P05": (BackendUnavailable, "the server ended a connection that was idle"),
+    "42P01": (StorageNotPrepared, ""),
+    "42883": (StorageNotPrepared, ""),
+    "3F000": (StorageNotPrepared, ""),
+    "XX001": (StoreCorrupt, "a table or an index is damaged"),
+    "XX002": (StoreCorrupt, "an index is damaged"),
+}
+
+
+@contextlib.contextmanager
+def translating(secrets: tuple[str, ...] = ()) -> Iterator[None]:
+    """Raise the driver's errors as ours, the original as the cause."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translated(error, secrets) from error
+
+
+def translated(error: psycopg.Error, secrets: tuple[str, ...] = ()) -> JobyardError:
+    """Say in our words what an error of the driver means."""
+    code = error.sqlstate
+    meaning = MEANINGS.get(code or "")
+    if meaning is not None:
+        kind, text = meaning
+        return kind(text or None)
+    text = str(error).strip() or type(error).__name__
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    if isinstance(error, psycopg.OperationalError) and (code is None or code[:2] in "08 28 3D"):
+        return BackendUnavailable(f"PostgreSQL cannot be reached: {text}")
+    if code == "42501":
+        return BackendError(f"the rights of the database user forbid it: {text}")
+    return BackendError(f"PostgreSQL refused: {text}")

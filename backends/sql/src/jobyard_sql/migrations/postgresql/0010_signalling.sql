@@ -1,0 +1,111 @@
+-- Schedules, workers, subscriptions.
+CREATE FUNCTION {ns}_put_schedules(
+    p_fast BOOLEAN, p_keys TEXT[], p_definitions BYTEA[], p_nexts BIGINT[], p_paused BOOLEAN[],
+    p_fired BIGINT[], p_lasts BIGINT[]
+) RETURNS VOID LANGUAGE plpgsql
+SET search_path FROM CURRENT AS $$
+BEGIN
+    PERFORM {ns}_begin(NULL, p_fast);
+    INSERT INTO {ns}_schedule (key, definition, next_at, paused, fired, last_at)
+    SELECT DISTINCT ON (u.key) u.key, u.definition, u.next_at, u.paused, u.fired, u.last_at
+    FROM unnest(p_keys, p_definitions, p_nexts, p_paused, p_fired, p_lasts) WITH ORDINALITY
+        u(key, definition, next_at, paused, fired, last_at, at)
+    ORDER BY u.key, u.at DESC
+    ON CONFLICT (key) DO UPDATE SET definition = excluded.definition,
+        next_at = excluded.next_at, paused = excluded.paused, fired = excluded.fired,
+        last_at = excluded.last_at;
+END $$;
+
+CREATE FUNCTION {ns}_drop_schedules(p_fast BOOLEAN, p_keys TEXT[]) RETURNS INTEGER
+LANGUAGE plpgsql
+SET search_path FROM CURRENT AS $$
+DECLARE
+    v_n INTEGER;
+BEGIN
+    PERFORM {ns}_begin(NULL, p_fast);
+    DELETE FROM {ns}_schedule WHERE key = ANY (p_keys);
+    GET DIAGNOSTICS v_n = ROW_COUNT;
+    RETURN v_n;
+END $$;
+
+CREATE FUNCTION {ns}_beat(
+    p_now BIGINT, p_fast BOOLEAN, p_id TEXT, p_state TEXT, p_ttl BIGINT, p_body BYTEA
+) RETURNS BOOLEAN LANGUAGE plpgsql
+SET search_path FROM CURRENT AS $$
+DECLARE
+    v_now BIGINT := {ns}_begin(p_now, p_fast);
+    v_listening BOOLEAN := {ns}_listening(v_now);
+    v_known TEXT;
+    v_kinds TEXT[] := '{}';
+BEGIN
+    DELETE FROM {ns}_worker WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM {ns}_worker WHERE until <= v_now FOR UPDATE SKIP LOCKED));
+    SELECT state INTO v_known FROM {ns}_worker WHERE id = p_id AND until > v_now FOR UPDATE;
+    IF p_state = 'stopped' THEN
+        IF FOUND THEN
+            v_kinds := '{worker_stopped}';
+        END IF;
+        DELETE FROM {ns}_worker WHERE id = p_id;
+    ELSE
+        IF NOT FOUND THEN
+            v_kinds := '{worker_started}';
+        END IF;
+        IF p_state = 'stopping' AND v_known IS DISTINCT FROM p_state THEN
+            v_kinds := v_kinds || 'worker_stopping'::TEXT;
+        ELSIF cardinality(v_kinds) = 0 THEN
+            v_kinds := '{heartbeat}';
+        END IF;
+        INSERT INTO {ns}_worker AS w (id, body, state, started_at, seen_at, until)
+        VALUES (p_id, p_body, p_state, v_now, v_now, v_now + p_ttl)
+        ON CONFLICT (id) DO UPDATE SET body = excluded.body, state = excluded.state,
+            started_at = CASE WHEN w.until > v_now THEN w.started_at ELSE v_now END,
+            seen_at = v_now, until = excluded.until;
+    END IF;
+    IF v_listening AND cardinality(v_kinds) > 0 THEN
+        PERFORM {ns}_tell(v_now, ARRAY(
+            SELECT ROW(k, '', NULL, NULL, p_id, NULL, NULL, NULL)::{ns}_told
+            FROM unnest(v_kinds) k));
+    END IF;
+    RETURN v_listening;
+END $$;
+
+-- Begin, prolong or end a subscription; tell the cursor after the latest event: every step begun
+-- after this gets a greater key.
+CREATE FUNCTION {ns}_subscribe(
+    p_now BIGINT, p_fast BOOLEAN, p_id TEXT, p_ttl BIGINT, OUT o_key BIGINT, OUT o_id BIGINT
+) LANGUAGE plpgsql
+SET search_path FROM CURRENT AS $$
+DECLARE
+    v_now BIGINT := {ns}_begin(p_now, p_fast);
+BEGIN
+    PERFORM 1 FROM {ns}_counter WHERE id = 1 FOR UPDATE;
+    DELETE FROM {ns}_subscription WHERE id = p_id OR until <= v_now;
+    IF p_ttl > 0 THEN
+        INSERT INTO {ns}_subscription VALUES (p_id, v_now + p_ttl);
+    END IF;
+    UPDATE {ns}_counter SET listeners_until =
+        (SELECT coalesce(max(until), 0) FROM {ns}_subscription)
+    WHERE id = 1;
+    o_key := pg_snapshot_xmax(pg_current_snapshot())::TEXT::BIGINT - 1;
+    SELECT last_value INTO o_id FROM {ns}_event_id_seq;
+END $$;
+
+-- Events after a cursor whose order is settled: no step that is still open can come before them.
+CREATE FUNCTION {ns}_events(p_key BIGINT, p_id BIGINT, p_limit INTEGER)
+RETURNS TABLE (
+    o_key BIGINT, o_id BIGINT, o_at BIGINT, o_kind TEXT, o_queue TEXT, o_job_id TEXT,
+    o_name TEXT, o_worker TEXT, o_attempt INTEGER, o_ran_ms BIGINT, o_data BYTEA, o_gap BOOLEAN
+) LANGUAGE plpgsql
+SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off
+SET enable_sort = off SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    v_gap BOOLEAN := (SELECT (trimmed_key, trimmed_id) > (p_key, p_id) FROM {ns}_counter
+        WHERE id = 1);
+BEGIN
+    RETURN QUERY
+    SELECT key, id, at, kind, queue, job_id, name, worker, attempt, ran_ms, data, v_gap
+    FROM {ns}_event
+    WHERE (key, id) > (p_key, p_id)
+        AND key < pg_snapshot_xmin(pg_current_snapshot())::TEXT::BIGINT
+    ORDER BY key, id LIMIT p_limit;
+END $$;
