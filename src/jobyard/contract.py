@@ -24,6 +24,45 @@ ALL-6 [0.1] What the store could not do raises `BackendError`, with `transient` 
 ALL-7 [0.1] The cost of a claim does not grow with the jobs that it may not take.
 ALL-8 [0.1] Nothing is acknowledged before it is as durable as the store promises: with `DURABLE`,
     it survives the kill of any process and a restart of the store.
+
+A job may be held back. Its *parents* are the jobs that it depends on, it is their *child*. Its
+*group* has places, and its *rate* has slots, for so many jobs of its queue. A dedup *key* that is
+held keeps other jobs with it from being added. What holds back comes before what other clauses say:
+a job that they make waiting is blocked, or delayed, until it may be.
+
+GROUP-1 [0.2] A job of a group is waiting or active only with a place of the group, of which there
+    are `limit`; without one it is blocked. A delayed job takes one when it is due.
+GROUP-2 [0.2] It keeps its place until it has finished or is gone: over retries, snoozes, releases
+    and crashes. So with one place the jobs of a group neither overlap nor overtake each other.
+GROUP-3 [0.2] A place that comes free goes, in the same step, to the first blocked job of the group
+    in claim order, which is due then.
+GROUP-4 [0.2] The limit is that of the latest add to the group: a greater one lets blocked jobs on
+    at once, a smaller one takes no place away.
+GROUP-5 [0.2] When none of its jobs is unfinished nothing is left of a group, and `group_deleted` is
+    told with its key as data.
+RATE-1 [0.2] In any `per_ms`, at most `count` jobs of a queue with the same rate key are claimed,
+    whoever claims, and however often each of them runs. Both are those of the latest add: they
+    count for the slots that come free after it, and those that are new.
+RATE-2 [0.2] A job that cannot be claimed yet for its rate is delayed until it can, or blocked
+    behind those that are. No edit brings it forward; a claim goes by its `as_of`.
+DEDUP-1 [0.2] A key is held in a queue by the job added with it until that job has finished or is
+    gone; with `ttl_ms`, until that long after the add instead, whatever becomes of the job. A job
+    that an edit lets run again holds its key again if no other has taken it.
+DEDUP-2 [0.2] A job whose key is held is not added: it answers `DEDUPLICATED` with the holder's id
+    and state, also within one call, and of any number of adds at once one is added.
+DEDUP-3 [0.2] `EXTEND` and `REPLACE` with a `ttl_ms` let the key be held for that long from now.
+DEDUP-4 [0.2] `REPLACE` gives a pending holder the payload, options, priority and due of the new
+    job, as added now. Any other holder stays as it is: the new job is added and holds the key.
+DEP-1 [0.2] A job is blocked until each parent has finished, stalled aside; then it is due at its
+    own due, or now if that is past.
+DEP-2 [0.2] A parent is a job that is there or comes before in the unit; else every job of the unit
+    answers `NO_PARENT` and none is stored, other units being none the worse. One that was
+    deduplicated stands for the holder of its key.
+DEP-3 [0.2] A parent that ends failed, dead or cancelled, or goes unfinished or stalled, ends its
+    child as failed (dead with `dead_letter`) with reason `DEPENDENCY`, and the child's children, in
+    the same step, also if it had ended before the add. With `IGNORE` it counts as completed.
+DEP-4 [0.2] What an unfinished job depends on is not removed by keep rules or `Retention`, but once
+    that has finished.
 """
 
 from __future__ import annotations
@@ -33,7 +72,7 @@ from typing import Final
 
 __all__ = ["CONTRACT", "DEFAULT_NAMESPACE", "MAX_INSTANT", "MAX_UNIT", "Capability"]
 
-CONTRACT: Final = (0, 1)
+CONTRACT: Final = (0, 2)
 """The version of this contract; a backend states the one that it fulfils."""
 
 DEFAULT_NAMESPACE: Final = "jobyard"

@@ -45,7 +45,10 @@ class Job:
         self.queue = facts.queue
         self.name = facts.name
         self.state = state
-        self.outcome = None if added is None else added.outcome
+        self.outcome = None
+        if added is not None:
+            self.id = added.job_id
+            self.outcome = added.outcome
         self._facts = facts
         self._actions = actions
         self._run = run

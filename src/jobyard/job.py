@@ -178,14 +178,20 @@ class AddOutcome(StrEnum):
     """The id was there already: the same job, or a repeated call."""
     DEDUPLICATED = "deduplicated"
     """Another job holds the dedup key; the answer carries that job's id."""
+    NO_PARENT = "no_parent"
+    """A job of the unit depends on one that there is not: nothing of the unit was stored."""
 
 
 class Added(msgspec.Struct, frozen=True):
-    """The answer for one job of a unit: which job there is now, and in which state."""
+    """The answer for one job of a unit: which job there is now, and in which state.
+
+    `state` is `None` if there is no record: nothing was stored, or the job that held the key is
+    gone and holds it on for its time.
+    """
 
     job_id: str
     outcome: AddOutcome
-    state: JobState
+    state: JobState | None
 
 
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from jobyard.edits import (
     Cancel,
@@ -30,7 +30,21 @@ from jobyard.edits import (
     Sweep,
 )
 from jobyard.events import EventKind
-from jobyard.job import FINISHED, JobSpec, JobState, Reason, Retain
+from jobyard.job import (
+    FINISHED,
+    PENDING,
+    AddOutcome,
+    Dedup,
+    DedupMode,
+    Dependency,
+    Group,
+    JobSpec,
+    JobState,
+    OnParentFailure,
+    RateKey,
+    Reason,
+    Retain,
+)
 from jobyard.lease import (
     Cancelled,
     Claim,
@@ -46,11 +60,13 @@ from jobyard.lease import (
     Stalled,
 )
 from jobyard.memory import Engine
+from jobyard.memory.gates import Gate
 from jobyard.memory.step import Step
 
 QUEUES = st.sampled_from(["a", "b"])
 IDS = st.integers(0, 12).map(str)
 DELAYS = st.sampled_from([0, 0, 3, 10])
+COUNT, PER = st.just(2), st.just(7)
 KEEPS = st.none() | st.builds(
     Retain, count=st.none() | st.integers(0, 3), age_ms=st.none() | st.integers(0, 20)
 )
@@ -68,6 +84,20 @@ SPECS = st.builds(
     dead_letter=st.booleans(),
     keep_completed=KEEPS,
     keep_failed=KEEPS,
+    group=st.none() | st.builds(Group, key=st.sampled_from("gh"), limit=st.integers(1, 2)),
+    rate=st.none() | st.builds(RateKey, key=st.sampled_from("rs"), count=COUNT, per_ms=PER),
+    dedup=st.none()
+    | st.builds(
+        Dedup,
+        key=st.sampled_from("kl"),
+        mode=st.sampled_from(DedupMode),
+        ttl_ms=st.none() | st.integers(1, 20),
+    ),
+    depends_on=st.lists(
+        st.builds(Dependency, parent=IDS, on_failure=st.sampled_from(OnParentFailure)),
+        max_size=2,
+        unique_by=lambda each: each.parent,
+    ).map(tuple),
 )
 OUTCOMES = st.one_of(
     st.just(Done(b"")),
@@ -119,6 +149,7 @@ def without_tickets(image: bytes) -> dict[str, list[dict[str, object]]]:
     read: dict[str, list[dict[str, object]]] = msgspec.msgpack.decode(image)
     for card in read["cards"]:
         del card["ticket"]
+        card["waits_for"] = sorted(card["waits_for"])  # type: ignore[call-overload]
     return read
 
 
@@ -151,6 +182,7 @@ class Anything(RuleBasedStateMachine):
         self.now = 1_000
         self.leases: list[Lease] = []
         self.claims = 0
+        self.starts: dict[tuple[str, str], list[int]] = {}
 
     @rule(ms=st.integers(1, 12))
     def wait(self, ms: int) -> None:
@@ -159,6 +191,29 @@ class Anything(RuleBasedStateMachine):
     @rule(unit=st.lists(SPECS, max_size=4))
     def add(self, unit: list[JobSpec]) -> None:
         self.engine.add([tuple(unit)], now=self.now)
+
+    @initialize(unit=st.lists(SPECS, min_size=3, max_size=8))
+    def begin(self, unit: list[JobSpec]) -> None:
+        self.add_with_parents(unit)
+
+    @rule(unit=st.lists(SPECS, min_size=2, max_size=6))
+    def add_with_parents(self, unit: list[JobSpec]) -> None:
+        """Add jobs that depend on nothing that there is not."""
+        known = set(self.engine.yard.cards)
+        jobs = []
+        for spec in unit:
+            parents = tuple(each for each in spec.depends_on if each.parent in known)
+            jobs.append(msgspec.structs.replace(spec, depends_on=parents))
+            known.add(spec.id)
+        (answers,) = self.engine.add([tuple(jobs)], now=self.now)
+        assert all(answer.outcome is not AddOutcome.NO_PARENT for answer in answers)
+
+    @rule(outcome=OUTCOMES)
+    def work(self, outcome: Outcome) -> None:
+        """Claim a job of any kind and end its run."""
+        self.claim((Source(queue="a"), Source(queue="b")), limit=1, ahead=None)
+        if self.leases:
+            self.engine.settle([Settlement(self.leases[-1], outcome)], now=self.now)
 
     @rule(sources=SOURCES, limit=st.integers(0, 5), ahead=st.sampled_from([None, None, 5, -5]))
     def claim(self, sources: tuple[Source, ...], limit: int, ahead: int | None) -> None:
@@ -176,6 +231,12 @@ class Anything(RuleBasedStateMachine):
         assert [lease.job_id for lease in claimed.leases] == peeked
         assert self.engine.claim(want, now=self.now).leases[: len(peeked)] == claimed.leases
         self.leases += claimed.leases
+        cards = [self.engine.yard.cards[each] for each in peeked]
+        for card in cards if ahead is None or ahead < 0 else ():
+            if card.rate is not None:
+                starts = self.starts.setdefault((card.queue, card.rate.key), [])
+                starts.append(self.now)
+                assert len(starts) < 3 or starts[-1] - starts[-3] >= 7
 
     @precondition(lambda self: self.leases)
     @rule(outcome=OUTCOMES, data=st.data())
@@ -192,7 +253,7 @@ class Anything(RuleBasedStateMachine):
     @rule(limit=st.integers(0, 3))
     def reap(self, limit: int) -> None:
         for reaped in self.engine.reap(limit=limit, now=self.now):
-            assert reaped.state in FINISHED | {JobState.WAITING}
+            assert reaped.state in FINISHED | PENDING
 
     @rule(job_id=IDS, wish=CHANGES)
     def change(self, job_id: str, wish: Change) -> None:
@@ -233,6 +294,7 @@ class Anything(RuleBasedStateMachine):
             places = {
                 JobState.WAITING: list(queue.waiting()),
                 JobState.DELAYED: list(queue.delayed.items()),
+                JobState.BLOCKED: list(queue.blocked.values()),
                 **{state: list(shelf.walk()) for state, shelf in queue.shelves.items()},
             }
             for state, cards in places.items():
@@ -254,6 +316,50 @@ class Anything(RuleBasedStateMachine):
         assert yard.leases.live == len(yard.holdings)
 
     @invariant()
+    def gates_know_their_jobs(self) -> None:
+        cards = self.engine.yard.cards.values()
+        for queue in self.engine.yard.queues.values():
+            unfinished = [c for c in cards if c.queue == queue.name and not c.state.is_finished]
+            assert {c.group.key for c in unfinished if c.group} == set(queue.groups)
+            assert {c.rate.key for c in unfinished if c.rate} <= set(queue.rates)
+            for key, places in queue.groups.items():
+                mine = [c for c in unfinished if c.group and c.group.key == key]
+                assert places.members == len(mine)
+                assert places.taken == sum(c.placed for c in mine)
+                held = [c.id for c in mine if c.state is JobState.BLOCKED and c.gate == Gate.GROUP]
+                assert sorted(c.id for c in places.blocked.items()) == sorted(held)
+                assert not (held and places.is_free)
+                on = [c for c in mine if c.state in {JobState.WAITING, JobState.ACTIVE}]
+                assert all(c.placed for c in on)
+            for key, slots in queue.rates.items():
+                mine = [c for c in unfinished if c.rate and c.rate.key == key]
+                assert slots.members == len(mine)
+                assert slots.held == sum(c.slot_at is not None for c in mine)
+                held = [c.id for c in mine if c.state is JobState.BLOCKED and c.gate == Gate.RATE]
+                assert sorted(c.id for c in slots.blocked.items()) == sorted(held)
+                assert not (held and slots.held < slots.count)
+                assert slots.held + len(slots.free_at) <= max(slots.count, slots.held)
+
+    @invariant()
+    def parents_know_their_children(self) -> None:
+        yard = self.engine.yard
+        for card in yard.cards.values():
+            open_parents = {p for p in card.waits_for if yard.cards.get(p) is not None}
+            assert open_parents == card.waits_for
+            assert bool(card.waits_for) == (
+                card.state is JobState.BLOCKED and card.gate == Gate.PARENTS
+            )
+            for parent in card.waits_for:
+                assert not yard.cards[parent].state.is_finished or (
+                    yard.cards[parent].state is JobState.STALLED
+                )
+                assert yard.children[parent][card.id] is card
+        for children in yard.children.values():
+            assert children
+            assert all(yard.cards[each] is card for each, card in children.items())
+            assert not any(card.state.is_finished for card in children.values())
+
+    @invariant()
     def nothing_is_left_of_jobs_that_are_gone(self) -> None:
         yard = self.engine.yard
         mortal = {
@@ -267,4 +373,4 @@ class Anything(RuleBasedStateMachine):
 
 
 TestAnything = Anything.TestCase
-TestAnything.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestAnything.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)

@@ -3,10 +3,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-import pytest
 
-from jobyard.errors import Unsupported
-from jobyard.job import Dependency, Group, JobSpec
+from jobyard.job import JobSpec
 from jobyard.presence import WorkerInfo, WorkerState
 from jobyard.schedule import ScheduleRecord
 
@@ -60,23 +58,6 @@ def test_a_paused_or_unknown_schedule_fires_nothing(bench: Bench) -> None:
     put(bench, "s", paused=True)
     for key in ("s", "none"):
         assert bench.engine.fire(key, expected=1_000_000, next_at=None, jobs=(), now=1) is None
-
-
-@pytest.mark.parametrize(
-    "field", [{"group": Group(key="g")}, {"depends_on": (Dependency(parent="p"),)}]
-)
-def test_what_is_not_honoured_is_refused_and_nothing_stored(
-    bench: Bench, field: dict[str, object]
-) -> None:
-    plain = JobSpec(id="plain", queue="q")
-    special = msgspec.structs.replace(plain, id="special", **field)
-    with pytest.raises(Unsupported, match=next(iter(field))):
-        bench.engine.add([(plain,), (plain, special)], now=bench.now)
-    put(bench, "s")
-    with pytest.raises(Unsupported):
-        bench.engine.fire("s", expected=1_000_000, next_at=None, jobs=(special,), now=bench.now)
-    assert bench.engine.queues() == ()
-    assert bench.engine.schedules(now=bench.now).items[0].fired == 0
 
 
 WORKER = WorkerInfo(id="w", host="h", pid=1, queues=("q",), concurrency=1, started_at=7, seen_at=7)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from jobyard.errors import Unsupported
 from jobyard.events import EventKind
 from jobyard.job import Added, AddOutcome, JobSpec, Unit
 from jobyard.memory.card import open_card
-from jobyard.memory.moves import enter
+from jobyard.memory.dependants import enter_after_parents, missing_parent
+from jobyard.memory.keys import hold_key, meet_holder
+from jobyard.memory.moves import enrol, enter, resize
 from jobyard.memory.step import Step
 from jobyard.query import Page
 from jobyard.schedule import ScheduleRecord
@@ -23,34 +24,49 @@ CREATED: Final = AddOutcome.CREATED  # named once for the reason told in states.
 
 def add(step: Step, units: Sequence[Unit]) -> tuple[tuple[Added, ...], ...]:
     """Store units of jobs; the answers are in the order asked."""
-    for unit in units:
-        refuse_unsupported(unit)
-    return tuple(tuple(_add_one(step, spec) for spec in unit) for unit in units)
+    return tuple(_add_unit(step, unit) for unit in units)
 
 
-def refuse_unsupported(specs: Iterable[JobSpec]) -> None:
-    """Raise `Unsupported` for what this backend does not honour (ADD-8)."""
-    for spec in specs:
-        if spec.group or spec.dedup or spec.depends_on or spec.rate:
-            fields = ("group", "dedup", "depends_on", "rate")
-            refused = ", ".join(field for field in fields if getattr(spec, field))
-            raise Unsupported(f"the memory backend does not honour {refused}")
+def _add_unit(step: Step, unit: Unit) -> tuple[Added, ...]:
+    known: set[str] = set()
+    for spec in unit:
+        if spec.depends_on and missing_parent(step, spec, known) is not None:
+            return tuple(Added(each.id, AddOutcome.NO_PARENT, None) for each in unit)
+        known.add(spec.id)
+    others: dict[str, str] = {}
+    return tuple(_add_one(step, spec, others) for spec in unit)
 
 
-def _add_one(step: Step, spec: JobSpec) -> Added:
+def _add_one(step: Step, spec: JobSpec, others: dict[str, str]) -> Added:
+    """Store one job; `others` notes whose jobs stand for those of its unit that were not added."""
     yard = step.yard
     found = yard.cards.get(spec.id)
     if found is not None:
         return Added(spec.id, AddOutcome.EXISTS, found.state)
+    if spec.dedup is not None and (met := meet_holder(step, spec, spec.dedup)) is not None:
+        others[spec.id] = met.job_id
+        return met
     yard.latest_no += 1
     asked = spec.run_at if spec.run_at is not None else step.now + spec.delay_ms
     card = open_card(spec, no=yard.latest_no, now=step.now, due_at=max(asked, step.now))
     yard.cards[card.id] = card
     yard.queue(card.queue).tally.minute(step.now).added += 1
-    enter(step, card, due_at=card.due_at)
-    yard.watch(card)
     if step.logging:
         step.tell_job(EventKind.ADDED, card)
+    if spec.dedup is not None:
+        hold_key(step, card, spec.dedup)
+    if card.is_gated:
+        enrol(step, card)
+        resize(step, card)
+    yard.watch(card)
+    if card.depends_on:
+        card.depends_on = tuple(
+            msgspec.structs.replace(each, parent=others.get(each.parent, each.parent))
+            for each in card.depends_on
+        )
+        enter_after_parents(step, card, due_at=card.due_at)
+    else:
+        enter(step, card, due_at=card.due_at)
     return Added(card.id, CREATED, card.state)
 
 
@@ -84,14 +100,13 @@ def fire(
     step: Step, key: str, *, expected: int, next_at: int | None, jobs: Unit
 ) -> tuple[Added, ...] | None:
     """Add the jobs of one tick and move the schedule on, if nobody else has."""
-    refuse_unsupported(jobs)
     schedule = step.yard.schedules.get(key)
     if schedule is None or schedule.paused or schedule.next_at != expected:
         return None
     step.yard.schedules[key] = msgspec.structs.replace(
         schedule, next_at=next_at, last_at=expected, fired=schedule.fired + 1
     )
-    added = tuple(_add_one(step, spec) for spec in jobs)
+    added = _add_unit(step, jobs)
     for answer in added:
         if answer.outcome is AddOutcome.CREATED:
             step.tell_job(EventKind.SCHEDULED, step.yard.cards[answer.job_id])

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
-from jobyard.job import JobRecord, JobSpec, JobState, Reason, Retain
+from jobyard.job import (
+    Dependency,
+    Group,
+    JobRecord,
+    JobSpec,
+    JobState,
+    RateKey,
+    Reason,
+    Retain,
+)
 from jobyard.memory.states import COMPLETED, WAITING
 
 __all__ = ["Card", "open_card", "record_of"]
@@ -19,6 +28,9 @@ class Card(msgspec.Struct, eq=False, kw_only=True, gc=False):
     `ticket` is that of the place in line that goes with its state; a job that is nobody's turn has
     one too, which stands in no line. `lease_id` and `lease_until` are set while it is active and
     then only; `settled_lease` is the lease that settled its latest run, until it is claimed again.
+    `gate` is what it waits for while blocked, `waits_for` the parents that have not ended; while it
+    is `enrolled` its group and its rate know of it, `placed` says that it has a place of the group,
+    `slot_at` from when its slot of the rate is good.
     A card refers to nothing that could lead back to it, so the collector need not look at it.
     """
 
@@ -40,6 +52,10 @@ class Card(msgspec.Struct, eq=False, kw_only=True, gc=False):
     due_at: int
     ttl_ms: int | None
     expires_at: int | None
+    group: Group | None = None
+    rate: RateKey | None = None
+    dedup: str | None = None
+    depends_on: tuple[Dependency, ...] = ()
     state: JobState = WAITING
     ticket: int = 0
     flags: int = 0
@@ -51,12 +67,22 @@ class Card(msgspec.Struct, eq=False, kw_only=True, gc=False):
     lease_id: str | None = None
     lease_until: int = 0
     settled_lease: str | None = None
+    gate: int = 0
+    waits_for: frozenset[str] = frozenset()
+    enrolled: bool = False
+    placed: bool = False
+    slot_at: int | None = None
     worker: str | None = None
     cancel_asked: bool = False
     progress: bytes | None = None
     result: bytes | None = None
     error: bytes | None = None
     reason: Reason | None = None
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether a group or a rate may hold the job back."""
+        return self.group is not None or self.rate is not None
 
     @property
     def keep(self) -> Retain | None:
@@ -91,6 +117,10 @@ def open_card(spec: JobSpec, *, no: int, now: int, due_at: int) -> Card:
         due_at=due_at,
         ttl_ms=spec.ttl_ms,
         expires_at=None if spec.ttl_ms is None else now + spec.ttl_ms,
+        group=spec.group,
+        rate=spec.rate,
+        dedup=None if spec.dedup is None else spec.dedup.key,
+        depends_on=spec.depends_on,
     )
 
 
@@ -123,4 +153,7 @@ def record_of(card: Card) -> JobRecord:
         result=card.result,
         error=card.error,
         reason=card.reason,
+        group=None if card.group is None else card.group.key,
+        dedup=card.dedup,
+        depends_on=tuple(each.parent for each in card.depends_on),
     )

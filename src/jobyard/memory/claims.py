@@ -10,7 +10,7 @@ from jobyard.events import EventKind
 from jobyard.lease import MAX_BATCH, MAX_PROMOTED, Claim, Claimed, Lease, Source
 from jobyard.memory.card import Card
 from jobyard.memory.line import Rank
-from jobyard.memory.moves import admit, leave
+from jobyard.memory.moves import admit, leave, start
 from jobyard.memory.queue import Lane, YardQueue, claim_rank
 from jobyard.memory.states import ACTIVE, WAITING
 from jobyard.memory.step import Step
@@ -30,8 +30,9 @@ def claim(step: Step, want: Claim) -> Claimed:
 def _give(step: Step, want: Claim, queues: list[YardQueue]) -> tuple[Lease, ...]:
     if _is_repeat(step, want):
         return tuple(_lease(card) for card in _still_held(step, want))
+    step.horizon = _instant(step, want)
     for queue in queues:
-        _promote(step, queue, until=_instant(step, want))
+        _promote(step, queue, until=step.horizon)
     return _lease_out(step, want, _choose(step, want))
 
 
@@ -146,8 +147,9 @@ def _views(step: Step, want: Claim) -> list[Iterator[tuple[Rank, int, Card]]]:
     views: list[Iterator[tuple[Rank, int, Card]]] = []
     for index, (queue, source) in _sources(step, want):
         views.extend(_ranked(index, lane.walk()) for lane in queue.lanes_of(source))
-        due = _promotable(queue, source, until=_instant(step, want))
-        views.append(_ranked(index, sorted((claim_rank(card), card) for card in due)))
+        due = _promotable(queue, now=step.now, until=_instant(step, want))
+        mine = ((claim_rank(card), card) for card in due if _matches(source, card))
+        views.append(_ranked(index, sorted(mine)))
     return views
 
 
@@ -155,15 +157,28 @@ def _ranked(index: int, line: Iterable[tuple[Rank, Card]]) -> Iterator[tuple[Ran
     return ((rank, index, card) for rank, card in line)
 
 
-def _promotable(queue: YardQueue, source: Source, *, until: int) -> Iterator[Card]:
-    """Show the jobs of a source among those that a claim would promote."""
+def _promotable(queue: YardQueue, *, now: int, until: int) -> Iterator[Card]:
+    """Show the jobs that a claim would promote and that no gate would hold back."""
+    room = {key: places.limit - places.taken for key, places in queue.groups.items()}
+    free = {key: slots.free(now) for key, slots in queue.rates.items()}
     for count, (_rank, card) in enumerate(queue.delayed.walk()):
         if count == MAX_PROMOTED or card.due_at > until:
             return
-        if source.names is not None and card.name not in source.names:
-            continue
-        if source.channels is None or card.channel in source.channels:
-            yield card
+        if card.group is not None and not card.placed:
+            room[card.group.key] -= 1
+            if room[card.group.key] < 0:
+                continue
+        if card.rate is not None and card.slot_at is None:
+            free[card.rate.key] -= 1
+            if free[card.rate.key] < 0:
+                continue
+        yield card
+
+
+def _matches(source: Source, card: Card) -> bool:
+    return (source.names is None or card.name in source.names) and (
+        source.channels is None or card.channel in source.channels
+    )
 
 
 # -- leasing ----------------------------------------------------------------------------------
@@ -196,6 +211,9 @@ def _lease_out(step: Step, want: Claim, chosen: list[Card]) -> tuple[Lease, ...]
             cards={card.id: card for card in chosen},
         )
     )
+    for card in chosen:
+        if card.rate is not None:
+            start(step, card)
     _count_starts(step, chosen)
     return tuple(_lease(card) for card in chosen)
 
@@ -232,4 +250,5 @@ def _lease(card: Card) -> Lease:
         card.due_at,
         card.lease_until,
         card.expires_at,
+        None if card.group is None else card.group.key,
     )

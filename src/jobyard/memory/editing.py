@@ -26,7 +26,8 @@ from jobyard.edits import (
 from jobyard.events import EventKind
 from jobyard.job import FINISHED, PENDING, JobState, Reason
 from jobyard.memory.card import Card
-from jobyard.memory.moves import admit, enter, finish, forget, leave, revive
+from jobyard.memory.gates import Gate
+from jobyard.memory.moves import admit, block, enter, finish, forget, leave, revive
 from jobyard.memory.step import Step
 
 __all__ = ["change", "control"]
@@ -118,12 +119,16 @@ def _apply(step: Step, card: Card, wish: Change) -> None:  # noqa: C901 - an arm
 
 
 def _set_priority(step: Step, card: Card, priority: int) -> None:
-    if card.state is not JobState.WAITING:
+    was = card.state
+    if was is JobState.DELAYED:
         card.priority = priority
         return
     leave(step, card)
     card.priority = priority
-    admit(step, card, due_at=card.due_at)
+    if was is JobState.BLOCKED:
+        block(step, card, Gate(card.gate), due_at=card.due_at)
+    else:
+        admit(step, card, due_at=card.due_at)
 
 
 def _remove(step: Step, card: Card) -> None:

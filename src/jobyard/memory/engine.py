@@ -13,6 +13,7 @@ from jobyard.lease import Claim, Claimed, Hold, Lease, Note, Reaped, Settlement,
 from jobyard.memory import (
     adding,
     claims,
+    dependants,
     editing,
     leases,
     looking,
@@ -70,6 +71,7 @@ class Engine:
     def _step(self, now: int) -> Iterator[Step]:
         step = Step(self.yard, now)
         yield step
+        dependants.resolve(step)
         step.close()
         self._notices.update(Notice(Topic.WORK, queue) for queue in step.woken)
         if step.told:
@@ -99,6 +101,7 @@ class Engine:
         """End runs, and claim the next jobs in the same step."""
         with self._step(now) as step:
             results = settling.settle(step, settlements)
+            dependants.resolve(step)
             claimed = None if claim is None else claims.claim(step, claim)
             return Settling(results=results, claimed=claimed)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from jobyard.job import JobState
 from jobyard.lease import Source
 from jobyard.memory.card import Card
+from jobyard.memory.gates import Places, Slots
 from jobyard.memory.line import Line, Rank
 from jobyard.memory.tally import Tally
 
@@ -79,12 +80,15 @@ class YardQueue:
 
     __slots__ = (
         "aside",
+        "blocked",
         "closing",
         "counts",
         "delayed",
+        "groups",
         "lanes",
         "name",
         "paused",
+        "rates",
         "shelves",
         "tally",
     )
@@ -96,6 +100,9 @@ class YardQueue:
         self.counts = dict.fromkeys(JobState, 0)
         self.lanes: dict[tuple[str, str], Lane] = {}
         self.aside: dict[str, Card] = {}
+        self.blocked: dict[str, Card] = {}
+        self.groups: dict[str, Places] = {}
+        self.rates: dict[str, Slots] = {}
         self.delayed: Line[Card] = Line()
         self.shelves = {state: Shelf() for state in JobState if state.is_finished}
         self.tally = Tally()
@@ -157,6 +164,11 @@ class YardQueue:
         for lane in self.lanes.values():
             yield from lane.items()
         yield from self.aside.values()
+
+    def drop_spent_rates(self, now: int) -> None:
+        """Forget the rates of which nothing is left to know."""
+        for key in [key for key, slots in self.rates.items() if slots.is_spent(now)]:
+            del self.rates[key]
 
     # -- looking ------------------------------------------------------------------------------
 

@@ -9,12 +9,30 @@ import msgspec
 from jobyard.events import StoredEvent
 from jobyard.job import JobState
 from jobyard.memory.card import Card
+from jobyard.memory.gates import Places, Slots
+from jobyard.memory.moves import attach, stand_before
 from jobyard.memory.queue import YardQueue
 from jobyard.memory.tally import Tally
-from jobyard.memory.yard import Holding, Presence, Yard
+from jobyard.memory.yard import Holding, KeyHeld, Presence, Yard
 from jobyard.schedule import ScheduleRecord
 
 __all__ = ["dump", "load"]
+
+
+class RateImage(msgspec.Struct, frozen=True, kw_only=True):
+    """A rate: its slots, and from when those that no job holds are free."""
+
+    count: int
+    per_ms: int
+    free_at: list[int]
+
+
+class KeyImage(msgspec.Struct, frozen=True, kw_only=True):
+    """A dedup key of a queue, and who holds it."""
+
+    queue: str
+    key: str
+    held: KeyHeld
 
 
 class QueueImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +42,8 @@ class QueueImage(msgspec.Struct, frozen=True, kw_only=True):
     paused: bool
     closing: bool = False
     tally: Tally
+    groups: dict[str, int] = {}
+    rates: dict[str, RateImage] = {}
 
 
 class LeaseImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +64,7 @@ class YardImage(msgspec.Struct, frozen=True, kw_only=True):
     queues: tuple[QueueImage, ...]
     holdings: tuple[LeaseImage, ...]
     spent: tuple[str, ...]
+    keys: tuple[KeyImage, ...] = ()
     schedules: dict[str, ScheduleRecord]
     workers: dict[str, Presence]
     subscriptions: dict[str, int]
@@ -61,7 +82,12 @@ def dump(yard: Yard) -> bytes:
         lines=yard.lines,
         queues=tuple(
             QueueImage(
-                name=queue.name, paused=queue.paused, closing=queue.closing, tally=queue.tally
+                name=queue.name,
+                paused=queue.paused,
+                closing=queue.closing,
+                tally=queue.tally,
+                groups={key: places.limit for key, places in queue.groups.items()},
+                rates={key: _rate(slots) for key, slots in queue.rates.items()},
             )
             for queue in yard.queues.values()
         ),
@@ -75,6 +101,9 @@ def dump(yard: Yard) -> bytes:
             for holding in yard.holdings.values()
         ),
         spent=tuple(yard.spent),
+        keys=tuple(
+            KeyImage(queue=queue, key=key, held=held) for (queue, key), held in yard.keys.items()
+        ),
         schedules=yard.schedules,
         workers=yard.workers,
         subscriptions=yard.log.subscriptions,
@@ -106,9 +135,15 @@ def load(image: bytes) -> Yard:
         queue.paused = each.paused
         queue.closing = each.closing
         queue.tally = each.tally
+        queue.groups = {key: Places(limit) for key, limit in each.groups.items()}
+        queue.rates = {key: _slots(rate) for key, rate in each.rates.items()}
+    yard.keys = {(each.queue, each.key): each.held for each in read.keys}
     for card in read.cards:
         yard.cards[card.id] = card
         _stand(yard, yard.queue_of(card), card)
+    for card in read.cards:
+        if not card.state.is_finished:
+            attach(yard, card)
     for lease in read.holdings:
         _hold(yard, lease)
     return yard
@@ -122,10 +157,35 @@ def _stand(yard: Yard, queue: YardQueue, card: Card) -> None:
         queue.shelves[card.state].put(card)
         return
     yard.watch(card)
+    _enrol(queue, card)
     if card.state is JobState.WAITING:
         queue.line_up(card)
     elif card.state is JobState.DELAYED:
         queue.delayed.join((card.due_at, card.no), card)
+    elif card.state is JobState.BLOCKED:
+        stand_before(queue, card)
+
+
+def _enrol(queue: YardQueue, card: Card) -> None:
+    """Let the group and the rate of an unfinished job know of it, its place and its slot."""
+    if card.group is not None:
+        places = queue.groups[card.group.key]
+        places.members += 1
+        places.taken += card.placed
+    if card.rate is not None:
+        slots = queue.rates[card.rate.key]
+        slots.members += 1
+        slots.held += card.slot_at is not None
+
+
+def _rate(slots: Slots) -> RateImage:
+    return RateImage(count=slots.count, per_ms=slots.per_ms, free_at=sorted(slots.free_at))
+
+
+def _slots(rate: RateImage) -> Slots:
+    slots = Slots(rate.count, rate.per_ms)
+    slots.free_at = rate.free_at
+    return slots
 
 
 def _hold(yard: Yard, lease: LeaseImage) -> None:

@@ -8,10 +8,11 @@ from typing import Final
 
 from jobyard.job import JobState
 
-__all__ = ["ACTIVE", "CANCELLED", "COMPLETED", "DELAYED", "WAITING"]
+__all__ = ["ACTIVE", "BLOCKED", "CANCELLED", "COMPLETED", "DELAYED", "WAITING"]
 
 WAITING: Final = JobState.WAITING
 DELAYED: Final = JobState.DELAYED
 ACTIVE: Final = JobState.ACTIVE
 COMPLETED: Final = JobState.COMPLETED
+BLOCKED: Final = JobState.BLOCKED
 CANCELLED: Final = JobState.CANCELLED

@@ -14,20 +14,41 @@ class Step:
     """What one operation works with: the yard, now, and a list of whom to tell what.
 
     Whatever makes a queue's jobs claimable names the queue in `woken`; whatever takes a job away
-    from waiting, running or being due names it in `lessened`. `prunable` is how many records its
-    keep rules may still remove (SETTLE-11). `close` ends the step.
+    from waiting, running or being due names it in `lessened`, unless the job is of the `newcomers`,
+    which were none of these before the step. `prunable` is how many records its keep rules may
+    still remove (SETTLE-11). `ended` are the jobs whose children have not been told yet; `horizon`
+    is the instant by which slots have to be good (CLAIM-9). `close` ends the step.
     """
 
-    __slots__ = ("lessened", "logging", "now", "prunable", "told", "woken", "yard")
+    __slots__ = (
+        "ended",
+        "horizon",
+        "lessened",
+        "logging",
+        "newcomers",
+        "now",
+        "prunable",
+        "told",
+        "woken",
+        "yard",
+    )
 
     def __init__(self, yard: Yard, now: int) -> None:
         self.yard = yard
         self.now = now
+        self.horizon = now
+        self.ended: list[Card] = []
         self.logging = yard.log.is_wanted(now)
         self.told = False
         self.prunable = MAX_BATCH
         self.woken: set[str] = set()
         self.lessened: set[str] = set()
+        self.newcomers: set[str] = set()
+
+    def lessen(self, card: Card) -> None:
+        """Note that a queue loses a job that was waiting, or due, before the step."""
+        if card.id not in self.newcomers:
+            self.lessened.add(card.queue)
 
     def tell(self, event: StoredEvent) -> None:
         """Append an event, if anybody subscribed."""
@@ -71,6 +92,24 @@ class Step:
                     attempt=attempt,
                     ran_ms=ran_ms,
                     data=data,
+                )
+            )
+
+    def tell_key(self, queue: str, holder: str) -> None:
+        """Append that a job was not added for a key whose holder's record is gone."""
+        if self.logging:
+            self.tell(
+                StoredEvent(
+                    kind=EventKind.DEDUPLICATED, at=self.now, queue=queue, job_id=holder, name=""
+                )
+            )
+
+    def tell_group(self, queue: str, key: str) -> None:
+        """Append the end of a group, which is told when nothing of it is left."""
+        if self.logging:
+            self.tell(
+                StoredEvent(
+                    kind=EventKind.GROUP_DELETED, at=self.now, queue=queue, data=key.encode()
                 )
             )
 

@@ -12,6 +12,7 @@ from jobyard.errors import QueueNotEmpty
 from jobyard.events import EventKind
 from jobyard.job import FINISHED, JobState
 from jobyard.memory.card import Card
+from jobyard.memory.keys import drop_free_keys
 from jobyard.memory.moves import forget, leave
 from jobyard.memory.queue import Shelf, YardQueue
 from jobyard.memory.step import Step
@@ -63,6 +64,7 @@ def _drainable(step: Step, wish: Drain) -> Iterator[Card]:
     if queue is None:
         return
     yield from queue.waiting()
+    yield from tuple(queue.blocked.values())
     if wish.delayed:
         yield from queue.delayed.items()
 
@@ -101,6 +103,7 @@ def _obliterate(step: Step, wish: Obliterate, *, limit: int) -> Swept:
     swept = _remove(step, lambda: _everything(step, queue), limit=limit)
     if not swept.more:
         del yard.queues[queue.name]
+        yard.keys = {key: held for key, held in yard.keys.items() if key[0] != queue.name}
     return swept
 
 
@@ -109,6 +112,7 @@ def _everything(step: Step, queue: YardQueue) -> Iterator[Card]:
     return chain(
         queue.waiting(),
         queue.delayed.items(),
+        tuple(queue.blocked.values()),
         (card for card in held if card.queue == queue.name),
         chain.from_iterable(shelf.walk() for shelf in queue.shelves.values()),
     )
@@ -120,6 +124,9 @@ def _everything(step: Step, queue: YardQueue) -> Iterator[Card]:
 def _retain(step: Step, wish: Retention, *, limit: int) -> Swept:
     """Remove what is past its own rule or the general age, then what is too much."""
     deleted = EventKind.DELETED
+    drop_free_keys(step.yard, step.now)
+    for queue in step.yard.queues.values():
+        queue.drop_spent_rates(step.now)
     aged = _remove(step, lambda: _outdated(step, wish), limit=limit, kind=deleted)
     if aged.more:
         return aged
@@ -134,9 +141,14 @@ def _outdated(step: Step, wish: Retention) -> Iterator[Card]:
             shelf = queue.shelves[state]
             age = wish.completed_ms if state is JobState.COMPLETED else wish.others_ms
             plain = (card for _rank, card in shelf.plain.walk())
-            yield from _older(plain, before=step.now - age)
+            yield from _unneeded(step, _older(plain, before=step.now - age))
             if shelf.ruled.live:
-                yield from _past_own_rule(shelf, now=step.now)
+                yield from _unneeded(step, _past_own_rule(shelf, now=step.now))
+
+
+def _unneeded(step: Step, cards: Iterable[Card]) -> Iterator[Card]:
+    """Leave out what an unfinished job depends on (DEP-4)."""
+    return (card for card in cards if card.id not in step.yard.children)
 
 
 def _past_own_rule(shelf: Shelf, *, now: int) -> Iterator[Card]:
@@ -161,4 +173,4 @@ def _beyond_count(step: Step, wish: Retention) -> Iterator[Card]:
                 *(shelf.walk() for shelf in shelves),
                 key=lambda card: (card.finished_at or 0, card.no),
             )
-            yield from islice(oldest, beyond)
+            yield from islice(_unneeded(step, oldest), beyond)

@@ -13,7 +13,7 @@ from jobyard.memory.queue import YardQueue
 from jobyard.presence import WorkerInfo
 from jobyard.schedule import ScheduleRecord
 
-__all__ = ["Expiry", "Holding", "Presence", "Yard"]
+__all__ = ["Expiry", "Holding", "KeyHeld", "Presence", "Yard"]
 
 SPENT_KEPT = 10_000
 """How many leases that hold nothing any more are remembered, the latest (CLAIM-8)."""
@@ -41,6 +41,14 @@ class Expiry(msgspec.Struct, eq=False):
     ticket: int = 0
 
 
+class KeyHeld(msgspec.Struct, frozen=True, kw_only=True):
+    """Who holds a dedup key: the job of this number, or whatever becomes of it until an instant."""
+
+    job_id: str
+    no: int
+    until: int | None
+
+
 class Presence(msgspec.Struct, eq=False):
     """A worker's latest word, and until when it counts."""
 
@@ -52,9 +60,10 @@ class Yard:
     """The state that the transitions work on; the modules beside this one are the transitions.
 
     Every job is on its card in `cards`, and what its runs logged in `lines`. Its place goes with
-    its state: in a lane of its queue while waiting, in the queue's `delayed` line, in the holding
-    of its lease while active, on a shelf when finished. Numbers, fences and tickets are never used
-    twice.
+    its state: in a lane of its queue while waiting, in the queue's `delayed` line, in its `blocked`
+    while a gate holds it back, in the holding of its lease while active, on a shelf when finished.
+    `keys` tells who holds the dedup keys of each queue, `children` the unfinished jobs that depend
+    on a job. Numbers, fences and tickets are never used twice.
     """
 
     def __init__(self) -> None:
@@ -68,6 +77,8 @@ class Yard:
         self.spent_ids: set[str] = set()
         self.expiries: dict[str, Expiry] = {}
         self.expiring: Line[Expiry] = Line()
+        self.keys: dict[tuple[str, str], KeyHeld] = {}
+        self.children: dict[str, dict[str, Card]] = {}
         self.schedules: dict[str, ScheduleRecord] = {}
         self.workers: dict[str, Presence] = {}
         self.log = EventLog()

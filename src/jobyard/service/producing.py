@@ -7,10 +7,16 @@ from typing import Any, Final, NoReturn, Unpack
 
 from jobyard import codec
 from jobyard.contract import MAX_UNIT
-from jobyard.errors import InvalidJob, InvalidOption, PayloadError, PayloadTooLarge
+from jobyard.errors import (
+    InvalidJob,
+    InvalidOption,
+    JobNotFound,
+    PayloadError,
+    PayloadTooLarge,
+)
 from jobyard.handle import Job
 from jobyard.ids import check_name, new_job_id
-from jobyard.job import Added, JobSpec
+from jobyard.job import Added, AddOutcome, JobSpec, JobState
 from jobyard.options import JobOptions, OptionArgs, read_options
 from jobyard.service.acting import Acting
 
@@ -115,7 +121,12 @@ class Producing(Acting):
         return JobSpec(id=new_job_id(), queue=queue, name=named, payload=payload, **fields)
 
     def _added(self, spec: JobSpec, added: Added) -> Job:
-        return Job(spec, self, state=added.state, added=added)
+        if added.outcome is AddOutcome.NO_PARENT:
+            parents = ", ".join(each.parent for each in spec.depends_on) or "jobs of its bulk"
+            msg = f"nothing was added: the job depends on {parents}, and not all of them are there"
+            raise JobNotFound(msg)
+        # A dedup key may outlive the record of its job, which then is as good as completed.
+        return Job(spec, self, state=added.state or JobState.COMPLETED, added=added)
 
 
 def _refuse_item() -> NoReturn:

@@ -9,10 +9,13 @@ from jobyard_conformance.chapters.claiming import Claiming
 from jobyard_conformance.chapters.clocks import Clocks
 from jobyard_conformance.chapters.controlling import Controlling
 from jobyard_conformance.chapters.crashes import Crashes
+from jobyard_conformance.chapters.depending import Depending
 from jobyard_conformance.chapters.draining import Draining
 from jobyard_conformance.chapters.events import Events
 from jobyard_conformance.chapters.extending import Extending
+from jobyard_conformance.chapters.grouping import Grouping
 from jobyard_conformance.chapters.keeping import Keeping
+from jobyard_conformance.chapters.keying import Keying
 from jobyard_conformance.chapters.life import Life
 from jobyard_conformance.chapters.listening import Listening
 from jobyard_conformance.chapters.living import Living
@@ -22,6 +25,7 @@ from jobyard_conformance.chapters.model import Modelling
 from jobyard_conformance.chapters.moving import Moving
 from jobyard_conformance.chapters.ordering import Ordering
 from jobyard_conformance.chapters.outcomes import Outcomes
+from jobyard_conformance.chapters.pacing import Pacing
 from jobyard_conformance.chapters.races import Races
 from jobyard_conformance.chapters.reaping import Reaping
 from jobyard_conformance.chapters.repeating import Repeating
@@ -52,6 +56,10 @@ CHAPTERS: tuple[type[Chapter], ...] = (
     Moving,
     Controlling,
     Sweeping,
+    Grouping,
+    Pacing,
+    Keying,
+    Depending,
     Scheduling,
     Workers,
     Counting,
