@@ -38,6 +38,7 @@ def meet_holder(step: Step, spec: JobSpec, dedup: Dedup) -> Added | None:
 
 def hold_key(step: Step, card: Card, dedup: Dedup) -> None:
     """Let a new job hold its key."""
+    step.newcomers.add(card.id)  # a later job of this call may replace it
     until = None if dedup.ttl_ms is None else step.now + dedup.ttl_ms
     step.yard.keys[card.queue, dedup.key] = KeyHeld(job_id=card.id, no=card.no, until=until)
 
