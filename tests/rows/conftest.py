@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -11,13 +11,23 @@ import pytest
 
 from jobyard import QueueService
 from jobyard.announce import Event
+from jobyard_redis.throwaway import ThrowawayServer
 
-STORES: dict[str, Callable[[Path], str]] = {
-    "memory": lambda folder: f"memory://{folder.name}",
-    "sqlite": lambda folder: f"sqlite:///{folder}/jobs.db",
+
+def on_valkey(request: pytest.FixtureRequest, folder: Path) -> str:
+    """Give an empty database of the session's server."""
+    server: ThrowawayServer = request.getfixturevalue("valkey")
+    server.clear()
+    return server.url
+
+
+STORES: dict[str, Callable[[pytest.FixtureRequest, Path], str]] = {
+    "memory": lambda request, folder: f"memory://{folder.name}",
+    "sqlite": lambda request, folder: f"sqlite:///{folder}/jobs.db",
+    "redis": on_valkey,
 }
 
-SHARED = ("sqlite",)
+SHARED = ("sqlite", "redis")
 """The stores that several processes may open: rows about processes need one of them."""
 
 DEADLINE = 20.0
@@ -29,14 +39,20 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[ThrowawayServer]:
+    with ThrowawayServer() as server:
+        yield server
+
+
 @pytest.fixture(params=STORES)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return STORES[request.param](tmp_path)
+    return STORES[request.param](request, tmp_path)
 
 
 @pytest.fixture(params=SHARED)
 def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return STORES[request.param](tmp_path)
+    return STORES[request.param](request, tmp_path)
 
 
 MakeService = Callable[..., Awaitable[QueueService]]

@@ -45,9 +45,10 @@ async def test_k003_ten_may_migrate_at_once(url: str) -> None:
     await asyncio.gather(*(service.close() for service in services))
 
 
-async def test_k006_two_files_keep_their_jobs_apart(tmp_path: Path, url: str) -> None:
+async def test_k006_two_stores_keep_their_jobs_apart(url: str) -> None:
     head, _, tail = url.rpartition("/")
-    async with QueueService(f"{head}/a-{tail}") as one, QueueService(f"{head}/b-{tail}") as other:
+    beside = f"{head}/1" if tail == "0" else f"{head}/b-{tail}"  # a numbered database, or a name
+    async with QueueService(url) as one, QueueService(beside) as other:
         await one.add_job("q", "n", 1)
         assert await other.list_jobs("q") == []
 

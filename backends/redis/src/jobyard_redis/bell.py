@@ -65,9 +65,10 @@ class Bell:
         if self._task is None:
             self._heard.clear()
             self._task = asyncio.create_task(self._attend())
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._heard.wait(), PATIENCE)
         try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await self._heard.wait()
             yield
         finally:
             self._listeners.discard(listener)
@@ -80,8 +81,7 @@ class Bell:
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait([task])
 
     async def _attend(self) -> None:
         pause, longest = PAUSE

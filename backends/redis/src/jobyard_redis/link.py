@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from redis import exceptions as driver
-from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
+from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection
 from redis.asyncio.connection import UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -39,6 +42,7 @@ class Link:
         self._clock = clock
         self._client: Redis | None = None
         self._flagged = False
+        self._room = asyncio.Semaphore(options.connections)
 
     # -- life
 
@@ -51,11 +55,11 @@ class Link:
             kind = UnixDomainSocketConnection
         elif place.pop("ssl", False):
             kind = SSLConnection
-        pool = BlockingConnectionPool(
+        pool = ConnectionPool(
             connection_class=kind,
-            max_connections=self._options.connections,
-            timeout=self._options.timeout,
-            socket_timeout=self._options.timeout,
+            # The driver's own time limit on a write goes by `asyncio.wait_for`, which on Python
+            # 3.11 may swallow the cancellation of a caller: calls are limited here instead.
+            socket_timeout=None,
             socket_connect_timeout=self._options.connect_timeout,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
@@ -68,7 +72,7 @@ class Link:
         """Reach the server and learn its version."""
         client = self.connect()
         try:
-            with translating(self.url):
+            async with self._limited():
                 self._flagged = await _version(client) >= SHEBANG
         except BaseException:
             await client.aclose()
@@ -100,22 +104,34 @@ class Link:
     async def command(self, *parts: Argument) -> Any:
         """Run one command."""
         client = self._opened()
-        with translating(self.url):
+        async with self._limited():
             return await client.execute_command(*parts)  # type: ignore[no-untyped-call]
 
     async def run(self, name: str, *arguments: Argument, again: bool = True) -> Any:
         """Run a script; with `again`, once more if the connection breaks under it."""
         client = self._opened()
         wanted = script(name, flagged=self._flagged)
-        with translating(self.url):
+        async with self._limited():
             try:
                 return await self._evaluate(client, wanted, arguments)
             except (driver.AuthenticationError, driver.BusyLoadingError):
                 raise
-            except (driver.ConnectionError, OSError):
+            except driver.ConnectionError:
                 if not again or self._client is not client:
                     raise
                 return await self._evaluate(client, wanted, arguments)
+
+    @asynccontextmanager
+    async def _limited(self) -> AsyncIterator[None]:
+        """Let a call have one of the connections, for a limited time."""
+        with translating(self.url):
+            async with self._room:
+                try:
+                    async with asyncio.timeout(self._options.timeout):
+                        yield
+                except TimeoutError:
+                    limit = f"no answer within {self._options.timeout:g} s"
+                    raise driver.TimeoutError(limit) from None
 
     async def _evaluate(
         self, client: Redis, wanted: Script, arguments: tuple[Argument, ...]

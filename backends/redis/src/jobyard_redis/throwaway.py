@@ -116,6 +116,12 @@ class ThrowawayServer:
         self.kill()
         self.start()
 
+    def clear(self) -> None:
+        """Empty the server."""
+        assert self._say(b"FLUSHALL\r\n").startswith(b"+OK"), (
+            "the server did not let itself be cleared"
+        )
+
     def remove(self) -> None:
         """End the server and delete its data."""
         self.kill()
@@ -162,17 +168,18 @@ class ThrowawayServer:
                 process.kill()
                 process.wait()
 
+    def _say(self, words: bytes) -> bytes:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as connection:
+            connection.sendall(words)
+            return connection.recv(64)
+
     def _wait_for_answer(self) -> None:
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             if self._process is None or self._process.poll() is not None:
                 break
-            with (
-                contextlib.suppress(OSError),
-                socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection,
-            ):
-                connection.sendall(b"PING\r\n")
-                if connection.recv(64).startswith(b"+PONG"):
+            with contextlib.suppress(OSError):
+                if self._say(b"PING\r\n").startswith(b"+PONG"):
                     return
             time.sleep(0.005)
         said = (self.folder / "server.log").read_text("utf-8", "replace")[-2000:]
