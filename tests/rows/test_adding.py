@@ -265,7 +265,7 @@ BAD_PAYLOADS = [
 
 
 @pytest.mark.parametrize("payload", BAD_PAYLOADS, ids=lambda p: type(p).__name__)
-async def test_a_payload_that_would_not_come_back_equal_is_refused(
+async def test_b11_a_payload_that_would_not_come_back_equal_is_refused(
     service: QueueService, payload: object
 ) -> None:
     with pytest.raises(PayloadNotPortable, match="the payload"):
@@ -299,7 +299,7 @@ async def test_a_payload_comes_back_equal(service: QueueService, payload: object
     assert type(claimed.data) is type(payload)
 
 
-async def test_payload_limits(service: QueueService) -> None:
+async def test_b11_payload_limits(service: QueueService) -> None:
     await service.add_job("q", "n", "x" * (256 * 1024 - 2))
     with pytest.raises(PayloadTooLarge, match="262,144"):
         await service.add_job("q", "n", "x" * (256 * 1024 - 1))
@@ -331,7 +331,7 @@ async def test_headers_and_tags_travel_with_the_job(service: QueueService) -> No
     assert (claimed.headers, claimed.tags) == ({"trace": "abc"}, ("a", "b"))
 
 
-async def test_concurrent_adds_share_round_trips(make) -> None:
+async def test_b06_concurrent_adds_share_round_trips(make) -> None:
     service = await make()
     calls = []
     add = service.backend.add

@@ -313,7 +313,7 @@ async def test_a_result_that_cannot_be_stored_fails_the_job(service: QueueServic
         assert word in ended.error.message
 
 
-async def test_handlers_of_every_kind_in_one_worker(service: QueueService) -> None:
+async def test_b07_handlers_of_every_kind_in_one_worker(service: QueueService) -> None:
     import os
     import threading
 
