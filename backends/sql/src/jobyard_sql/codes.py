@@ -22,6 +22,14 @@ KEEP_COMPLETED: Final = 32
 """The job has a rule of its own, in `keep`, for its record when it completes."""
 TTL: Final = 64
 """The job may outlive its time: a claim looks at it only where it may."""
+GROUP: Final = 128
+"""The job is of a group: its end gives a place on."""
+RATE: Final = 256
+"""The job is of a rate: its claim uses up a slot."""
+CHILD: Final = 512
+"""The job depends on others: their records stay until it has finished."""
+PARENT: Final = 1024
+"""Others depend on the job, and are told of its end."""
 NOT_PLAIN: Final = ~(CANCEL_ASKED | DEAD_LETTER | LIFO | KEEP_FAILED | TTL)
 """Any of these flags means that a completed run cannot be settled by the plain statements."""
 
@@ -32,6 +40,7 @@ STATE_CODES: Final = MappingProxyType({state: code for code, state in enumerate(
 
 WAITING: Final = STATE_CODES[JobState.WAITING]
 DELAYED: Final = STATE_CODES[JobState.DELAYED]
+BLOCKED: Final = STATE_CODES[JobState.BLOCKED]
 ACTIVE: Final = STATE_CODES[JobState.ACTIVE]
 COMPLETED: Final = STATE_CODES[JobState.COMPLETED]
 FAILED: Final = STATE_CODES[JobState.FAILED]

@@ -1,9 +1,15 @@
 """The tables of a namespace. A job's state is the table that its row is in.
 
 `job` holds what was asked for and where the job stands in the order (`prio`, `due`); exactly one of
-`ready`, `delayed`, `running` and `done` holds its state. `past` remembers the last run of a job
-that may run again. Priorities are stored inverted, so that all orders ascend; in `ready` a LIFO
-job has `due` and `no` negated. There are no foreign keys: each would be a lookup a job.
+`ready`, `delayed`, `blocked`, `running` and `done` holds its state. `past` remembers the last run
+of a job that may run again. Priorities are stored inverted, so that all orders ascend; in `ready`
+and `blocked` a LIFO job has `due` and `no` negated. There are no foreign keys: each would be a
+lookup a job.
+
+A `gate` is a group or a rate; it is there while an unfinished job is of it, and a rate until the
+last of its slots is free. `gated` says of a job which gates it has to pass and what it has been
+given by them. The blocked stand in lines: before a gate, by its id, or, waiting for parents, in
+that of their queue, which is its id negated.
 
 Counts and metrics are kept as rows by queue and shard, and summed when read; a database with one
 writer uses shard 0 alone. `gauge` counts the jobs by state and, in its columns `now_…`, what
@@ -70,6 +76,7 @@ class Tables:
         self._settings()
         self._jobs()
         self._states()
+        self._gates()
         self._finished()
         self._signals()
 
@@ -128,6 +135,7 @@ class Tables:
             _number("ttl_ms", null=True),
             _number("expires_at", null=True),
             _number("grp", null=True),
+            _text("dedup", null=True),
             _bytes("payload", null=False),
             _bytes("options", null=False),
             self._index("job_id", "id", unique=True),
@@ -188,6 +196,67 @@ class Tables:
             _number("due"),
             *_standing(),
             _number("until", null=True),
+        )
+
+    def _gates(self) -> None:
+        self.blocked = self._table(
+            "blocked",
+            _key("line"),
+            _key("prio", SmallInteger()),
+            _key("due"),
+            _key("no"),
+            Column("queue", Integer, nullable=False),
+            Column("lane", Integer, nullable=False),
+            *_standing(),
+            self._index("blocked_no", "no", unique=True),
+            by_key=True,
+        )
+        self.gate = self._table(
+            "gate",
+            Column("id", BIG, primary_key=True),
+            Column("queue", Integer, nullable=False),
+            Column("kind", SmallInteger, nullable=False),
+            _text("key"),
+            _number("room"),
+            _number("per_ms", null=True),
+            _number("taken"),
+            _number("members"),
+            self._index("gate_key", "queue", "kind", "key", unique=True),
+        )
+        self.gate.dialect_options["sqlite"]["autoincrement"] = True
+        self.slot = self._table("slot", _key("gate"), _key("at"), _number("n"), by_key=True)
+        self.gated = self._table(
+            "gated",
+            _key("no"),
+            _number("grp", null=True),
+            _text("grp_key", null=True),
+            _number("places", null=True),
+            Column("placed", Boolean, nullable=False),
+            _number("rate", null=True),
+            _text("rate_key", null=True),
+            _number("starts", null=True),
+            _number("per_ms", null=True),
+            _number("slot_at", null=True),
+        )
+        self.dedup = self._table(
+            "dedup",
+            _key("queue", Integer()),
+            _key("key", NAME),
+            _number("no"),
+            _text("job_id"),
+            _number("until", null=True),
+            by_key=True,
+        )
+        self.dep = self._table(
+            "dep",
+            _key("child"),
+            _key("at"),
+            _text("parent"),
+            Column("ignored", Boolean, nullable=False),
+            Column("attached", Boolean, nullable=False),
+            Column("waits", Boolean, nullable=False),
+            self._index("dep_parent", "parent"),
+            by_key=True,
         )
 
     def _finished(self) -> None:

@@ -45,6 +45,7 @@ CREATE TABLE {ns}_job (
     ttl_ms BIGINT,
     expires_at BIGINT,
     grp BIGINT,
+    dedup TEXT COLLATE "C",
     payload BYTEA NOT NULL,
     options BYTEA NOT NULL,
     PRIMARY KEY (no)
@@ -103,6 +104,70 @@ CREATE TABLE {ns}_delayed (
     PRIMARY KEY (queue, due, no)
 ) WITH (vacuum_truncate = off, autovacuum_vacuum_scale_factor = 0,
     autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);
+CREATE TABLE {ns}_blocked (
+    line BIGINT NOT NULL,
+    prio SMALLINT NOT NULL,
+    due BIGINT NOT NULL,
+    no BIGINT NOT NULL,
+    queue INTEGER NOT NULL,
+    lane INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    crashes INTEGER NOT NULL,
+    flags SMALLINT NOT NULL,
+    grp BIGINT,
+    PRIMARY KEY (line, prio, due, no)
+) WITH (vacuum_truncate = off, autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);
+CREATE UNIQUE INDEX {ns}_blocked_no ON {ns}_blocked (no);
+CREATE TABLE {ns}_gate (
+    id BIGSERIAL NOT NULL,
+    queue INTEGER NOT NULL,
+    kind SMALLINT NOT NULL,
+    key TEXT COLLATE "C" NOT NULL,
+    room BIGINT NOT NULL,
+    per_ms BIGINT,
+    taken BIGINT NOT NULL,
+    members BIGINT NOT NULL,
+    PRIMARY KEY (id)
+) WITH (fillfactor = 50, vacuum_truncate = off);
+CREATE UNIQUE INDEX {ns}_gate_key ON {ns}_gate (queue, kind, key);
+CREATE TABLE {ns}_slot (
+    gate BIGINT NOT NULL,
+    at BIGINT NOT NULL,
+    n BIGINT NOT NULL,
+    PRIMARY KEY (gate, at)
+);
+CREATE TABLE {ns}_gated (
+    no BIGINT NOT NULL,
+    grp BIGINT,
+    grp_key TEXT COLLATE "C",
+    places BIGINT,
+    placed BOOLEAN NOT NULL,
+    rate BIGINT,
+    rate_key TEXT COLLATE "C",
+    starts BIGINT,
+    per_ms BIGINT,
+    slot_at BIGINT,
+    PRIMARY KEY (no)
+);
+CREATE TABLE {ns}_dedup (
+    queue INTEGER NOT NULL,
+    key TEXT COLLATE "C" NOT NULL,
+    no BIGINT NOT NULL,
+    job_id TEXT COLLATE "C" NOT NULL,
+    until BIGINT,
+    PRIMARY KEY (queue, key)
+);
+CREATE TABLE {ns}_dep (
+    child BIGINT NOT NULL,
+    at BIGINT NOT NULL,
+    parent TEXT COLLATE "C" NOT NULL,
+    ignored BOOLEAN NOT NULL,
+    attached BOOLEAN NOT NULL,
+    waits BOOLEAN NOT NULL,
+    PRIMARY KEY (child, at)
+);
+CREATE INDEX {ns}_dep_parent ON {ns}_dep (parent);
 CREATE TABLE {ns}_lease (
     no BIGINT NOT NULL,
     token TEXT COLLATE "C" NOT NULL,

@@ -1,4 +1,18 @@
 -- The tables of a namespace: see jobyard_sql/tables.py for what they hold.
+CREATE TABLE {ns}_blocked (
+    line INTEGER NOT NULL,
+    prio SMALLINT NOT NULL,
+    due INTEGER NOT NULL,
+    no INTEGER NOT NULL,
+    queue INTEGER NOT NULL,
+    lane INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    crashes INTEGER NOT NULL,
+    flags SMALLINT NOT NULL,
+    grp INTEGER,
+    PRIMARY KEY (line, prio, due, no)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX {ns}_blocked_no ON {ns}_blocked (no);
 CREATE TABLE {ns}_counter (
     id INTEGER NOT NULL,
     now INTEGER NOT NULL,
@@ -8,6 +22,14 @@ CREATE TABLE {ns}_counter (
     listeners_until INTEGER NOT NULL,
     PRIMARY KEY (id)
 );
+CREATE TABLE {ns}_dedup (
+    queue INTEGER NOT NULL,
+    "key" TEXT NOT NULL,
+    no INTEGER NOT NULL,
+    job_id TEXT NOT NULL,
+    until INTEGER,
+    PRIMARY KEY (queue, "key")
+) WITHOUT ROWID;
 CREATE TABLE {ns}_delayed (
     queue INTEGER NOT NULL,
     due INTEGER NOT NULL,
@@ -20,6 +42,16 @@ CREATE TABLE {ns}_delayed (
     grp INTEGER,
     PRIMARY KEY (queue, due, no)
 ) WITHOUT ROWID;
+CREATE TABLE {ns}_dep (
+    child INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    parent TEXT NOT NULL,
+    ignored BOOLEAN NOT NULL,
+    attached BOOLEAN NOT NULL,
+    waits BOOLEAN NOT NULL,
+    PRIMARY KEY (child, at)
+) WITHOUT ROWID;
+CREATE INDEX {ns}_dep_parent ON {ns}_dep (parent);
 CREATE TABLE {ns}_done (
     no INTEGER NOT NULL,
     queue INTEGER NOT NULL,
@@ -51,6 +83,30 @@ CREATE TABLE {ns}_expiry (
     no INTEGER NOT NULL,
     PRIMARY KEY (at, no)
 ) WITHOUT ROWID;
+CREATE TABLE {ns}_gate (
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    queue INTEGER NOT NULL,
+    kind SMALLINT NOT NULL,
+    "key" TEXT NOT NULL,
+    room INTEGER NOT NULL,
+    per_ms INTEGER,
+    taken INTEGER NOT NULL,
+    members INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX {ns}_gate_key ON {ns}_gate (queue, kind, "key");
+CREATE TABLE {ns}_gated (
+    no INTEGER NOT NULL,
+    grp INTEGER,
+    grp_key TEXT,
+    places INTEGER,
+    placed BOOLEAN NOT NULL,
+    rate INTEGER,
+    rate_key TEXT,
+    starts INTEGER,
+    per_ms INTEGER,
+    slot_at INTEGER,
+    PRIMARY KEY (no)
+);
 CREATE TABLE {ns}_gauge (
     queue INTEGER NOT NULL,
     shard INTEGER NOT NULL,
@@ -90,6 +146,7 @@ CREATE TABLE {ns}_job (
     ttl_ms INTEGER,
     expires_at INTEGER,
     grp INTEGER,
+    dedup TEXT,
     payload BLOB NOT NULL,
     options BLOB NOT NULL,
     PRIMARY KEY (no)
@@ -189,6 +246,12 @@ CREATE TABLE {ns}_schedule (
     last_at INTEGER,
     PRIMARY KEY ("key")
 );
+CREATE TABLE {ns}_slot (
+    gate INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    PRIMARY KEY (gate, at)
+) WITHOUT ROWID;
 CREATE TABLE {ns}_subscription (
     id TEXT NOT NULL,
     until INTEGER NOT NULL,
