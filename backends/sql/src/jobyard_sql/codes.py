@@ -30,7 +30,11 @@ CHILD: Final = 512
 """The job depends on others: their records stay until it has finished."""
 PARENT: Final = 1024
 """Others depend on the job, and are told of its end."""
-NOT_PLAIN: Final = ~(CANCEL_ASKED | DEAD_LETTER | LIFO | KEEP_FAILED | TTL)
+KEYED: Final = 2048
+"""The job was added with a dedup key: nothing is to be done for it until its record goes."""
+GATED: Final = GROUP | RATE
+"""A gate is to be asked before the job may wait."""
+NOT_PLAIN: Final = ~(CANCEL_ASKED | DEAD_LETTER | LIFO | KEEP_FAILED | TTL | KEYED)
 """Any of these flags means that a completed run cannot be settled by the plain statements."""
 
 STATES: Final = tuple(JobState)
@@ -47,6 +51,13 @@ FAILED: Final = STATE_CODES[JobState.FAILED]
 CANCELLED: Final = STATE_CODES[JobState.CANCELLED]
 STALLED: Final = STATE_CODES[JobState.STALLED]
 DEAD: Final = STATE_CODES[JobState.DEAD]
+
+
+class Gate(IntEnum):
+    """The kinds of gates."""
+
+    GROUP = 0
+    RATE = 1
 
 
 class Tally(IntEnum):

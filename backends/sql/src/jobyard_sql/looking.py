@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -24,7 +25,16 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ColumnElement
 
 from jobyard.job import JobRecord, Reason
-from jobyard_sql.codes import ACTIVE, CANCEL_ASKED, COMPLETED, DELAYED, LIFO, STATES, WAITING
+from jobyard_sql.codes import (
+    ACTIVE,
+    BLOCKED,
+    CANCEL_ASKED,
+    COMPLETED,
+    DELAYED,
+    LIFO,
+    STATES,
+    WAITING,
+)
 from jobyard_sql.flavor import Flavor
 from jobyard_sql.tables import Tables, tables
 
@@ -32,9 +42,10 @@ __all__ = ["Looking", "Standing", "looking", "record_of"]
 
 
 class Standing(NamedTuple):
-    """Everything there is to know of one job, as `Looking.job` selects it.
+    """Everything there is to know of one job, as `Looking` selects it, but for its parents.
 
-    `ready_queue` is the queue number of the job's row in `ready`, negative while it is set aside.
+    `ready_queue` is the queue number of the job's row in `ready`, negative while it is set aside;
+    `line` is set while the job is blocked. What follows `dedup` is of `gated`.
     """
 
     no: int
@@ -69,10 +80,21 @@ class Standing(NamedTuple):
     error: bytes | None
     reason: str | None
     ready_queue: int | None
+    line: int | None
+    dedup: str | None
+    grp: int | None
+    group: str | None
+    places: int | None
+    placed: int | None
+    rate: int | None
+    rate_key: str | None
+    starts: int | None
+    per_ms: int | None
+    slot_at: int | None
 
 
-def record_of(job: Standing) -> JobRecord:
-    """Show a job as the contract does."""
+def record_of(job: Standing, parents: Sequence[str] = ()) -> JobRecord:
+    """Show a job, whose parents have these ids, as the contract does."""
     return JobRecord(
         id=job.id,
         no=job.no,
@@ -100,6 +122,9 @@ def record_of(job: Standing) -> JobRecord:
         result=job.result,
         error=job.error,
         reason=None if job.reason is None else Reason(job.reason),
+        group=job.group,
+        dedup=job.dedup,
+        depends_on=tuple(parents),
     )
 
 
@@ -133,6 +158,12 @@ class Looking:
             .order_by(every.log.c.n)
             .limit(bindparam("limit"))
             .offset(bindparam("after"))
+        )
+        dep = every.dep
+        self.parents = flavor.compile(
+            select(dep.c.child, dep.c.parent)
+            .where(dep.c.child.in_(flavor.members("nos", BigInteger)))
+            .order_by(dep.c.child, dep.c.at)
         )
         self._queues(every, flavor)
 
@@ -189,6 +220,7 @@ def _state(every: Tables) -> ColumnElement[Any]:
         (every.running.c.no.is_not(None), ACTIVE),
         (every.done.c.no.is_not(None), every.done.c.state),
         (every.delayed.c.no.is_not(None), DELAYED),
+        (every.blocked.c.no.is_not(None), BLOCKED),
         else_=WAITING,
     )
 
@@ -197,6 +229,7 @@ def _job(every: Tables) -> Select[Any]:
     """Select `Standing` of jobs: each state is one probe of a key."""
     job, ready, delayed = every.job, every.ready, every.delayed
     running, lease, done, past = every.running, every.lease, every.done, every.past
+    blocked, gated = every.blocked, every.gated
     until = case(
         (running.c.until > lease.c.until, running.c.until),
         else_=lease.c.until,
@@ -225,7 +258,8 @@ def _job(every: Tables) -> Select[Any]:
             job.c.ttl_ms,
             *(
                 func.coalesce(
-                    running.c[name], done.c[name], delayed.c[name], ready.c[name], literal(0)
+                    *(table.c[name] for table in (running, done, delayed, ready, blocked)),
+                    literal(0),
                 )
                 for name in ("failures", "crashes")
             ),
@@ -244,6 +278,9 @@ def _job(every: Tables) -> Select[Any]:
             error,
             done.c.reason,
             ready.c.queue,
+            blocked.c.line,
+            job.c.dedup,
+            *(column for column in gated.c if column.name != "no"),
         )
         .select_from(job)
         .join(every.queue, every.queue.c.id == job.c.queue)
@@ -268,6 +305,8 @@ def _job(every: Tables) -> Select[Any]:
                 ready.c.no == _signed(every, job.c.no),
             ),
         )
+        .outerjoin(blocked, blocked.c.no == _signed(every, job.c.no))
+        .outerjoin(gated, gated.c.no == job.c.no)
         .outerjoin(past, past.c.no == job.c.no)
         .outerjoin(every.progress, every.progress.c.no == job.c.no)
     )

@@ -224,7 +224,14 @@ class Tables:
             self._index("gate_key", "queue", "kind", "key", unique=True),
         )
         self.gate.dialect_options["sqlite"]["autoincrement"] = True
-        self.slot = self._table("slot", _key("gate"), _key("at"), _number("n"), by_key=True)
+        self.slot = self._table(
+            "slot",
+            _key("gate"),
+            _key("at"),
+            _number("n"),
+            self._index("slot_at", "at"),
+            by_key=True,
+        )
         self.gated = self._table(
             "gated",
             _key("no"),

@@ -137,6 +137,7 @@ CREATE TABLE {ns}_slot (
     n BIGINT NOT NULL,
     PRIMARY KEY (gate, at)
 );
+CREATE INDEX {ns}_slot_at ON {ns}_slot (at);
 CREATE TABLE {ns}_gated (
     no BIGINT NOT NULL,
     grp BIGINT,

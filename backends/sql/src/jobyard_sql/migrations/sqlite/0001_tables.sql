@@ -252,6 +252,7 @@ CREATE TABLE {ns}_slot (
     n INTEGER NOT NULL,
     PRIMARY KEY (gate, at)
 ) WITHOUT ROWID;
+CREATE INDEX {ns}_slot_at ON {ns}_slot (at);
 CREATE TABLE {ns}_subscription (
     id TEXT NOT NULL,
     until INTEGER NOT NULL,
