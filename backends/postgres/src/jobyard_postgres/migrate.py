@@ -12,8 +12,13 @@ from jobyard_sql.migrations import migrations
 async def version(connection: AsyncConnection, schema: str, namespace: str) -> int:
     """Tell which migration a namespace is at, 0 if there is none."""
     name = sql.Identifier(schema, f"{namespace}_meta")
+    # Read from the catalog itself: a look-up by name, such as to_regclass, may still believe what
+    # this session saw before it waited for another one that migrated.
     found = await connection.execute(
-        "SELECT to_regclass(%s) IS NOT NULL", (f'"{schema}"."{namespace}_meta"',)
+        "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class c "
+        "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = %s AND c.relname = %s)",
+        (schema, f"{namespace}_meta"),
     )
     row = await found.fetchone()
     if row is None or not row[0]:

@@ -82,6 +82,7 @@ async def events(store: Store, *, after: str, limit: int) -> EventPage:
             data=data,
         )
         for _, _, at, kind, queue, job_id, name, worker, attempt, ran_ms, data, _ in rows
+        if kind is not None
     )
     if not rows:
         return EventPage(events=(), cursor=after)

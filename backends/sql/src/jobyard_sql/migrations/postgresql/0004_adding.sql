@@ -14,21 +14,21 @@ BEGIN
     END IF;
 END $$;
 
-CREATE FUNCTION {ns}_known_queue(p_queue TEXT) RETURNS INTEGER
+-- Find a queue, or make it known; `o_new` tells that this step did.
+CREATE FUNCTION {ns}_known_queue(p_queue TEXT, OUT o_id INTEGER, OUT o_new BOOLEAN)
 LANGUAGE plpgsql AS $$
-DECLARE
-    v_id INTEGER;
 BEGIN
+    o_new := false;
     PERFORM {ns}_lock_name(p_queue, false);
-    SELECT id INTO v_id FROM {ns}_queue WHERE name = p_queue;
+    SELECT id INTO o_id FROM {ns}_queue WHERE name = p_queue;
     IF NOT FOUND THEN
         INSERT INTO {ns}_queue (name, ver, paused, closing) VALUES (p_queue, 0, false, false)
         ON CONFLICT DO NOTHING;
-        SELECT id INTO v_id FROM {ns}_queue WHERE name = p_queue;
-        INSERT INTO {ns}_gauge (queue, shard) VALUES (v_id, pg_backend_pid() % 64)
+        o_new := FOUND;
+        SELECT id INTO o_id FROM {ns}_queue WHERE name = p_queue;
+        INSERT INTO {ns}_gauge (queue, shard) VALUES (o_id, pg_backend_pid() % 64)
         ON CONFLICT DO NOTHING;
     END IF;
-    RETURN v_id;
 END $$;
 
 CREATE FUNCTION {ns}_known_lane(p_queue INTEGER, p_channel TEXT, p_name TEXT) RETURNS INTEGER
@@ -67,6 +67,8 @@ DECLARE
     v_n INTEGER := cardinality(p_ids);
     v_queues INTEGER[] := '{}';
     v_lanes INTEGER[] := '{}';
+    v_new INTEGER[] := '{}';
+    v_part RECORD;
     v_nos BIGINT[];
     v_made BIGINT[];
     v_moves {ns}_move[];
@@ -90,7 +92,11 @@ BEGIN
         IF i > 1 AND p_queues[i] = p_queues[i - 1] THEN
             v_queues := v_queues || v_queues[i - 1];
         ELSE
-            v_queues := v_queues || {ns}_known_queue(p_queues[i]);
+            v_part := {ns}_known_queue(p_queues[i]);
+            v_queues := v_queues || v_part.o_id;
+            IF v_part.o_new THEN
+                v_new := v_new || v_part.o_id;
+            END IF;
         END IF;
         v_lanes := v_lanes || {ns}_known_lane(v_queues[i], p_channels[i], p_names[i]);
     END LOOP;
@@ -146,6 +152,15 @@ BEGIN
     END IF;
     PERFORM {ns}_book(o_now, o_listening, v_moves, v_told);
     IF cardinality(v_made) < v_n THEN
+        -- A queue that got no job stays unknown.
+        DELETE FROM {ns}_queue WHERE id = ANY (v_new)
+            AND id <> ALL (ARRAY(SELECT queue FROM {ns}_job WHERE no = ANY (v_made)));
+        IF FOUND THEN
+            DELETE FROM {ns}_lane l WHERE l.queue = ANY (v_new)
+                AND NOT EXISTS (SELECT 1 FROM {ns}_queue q WHERE q.id = l.queue);
+            DELETE FROM {ns}_gauge g WHERE g.queue = ANY (v_new)
+                AND NOT EXISTS (SELECT 1 FROM {ns}_queue q WHERE q.id = g.queue);
+        END IF;
         SELECT array_agg(x.no = ANY (v_made) ORDER BY x.at), array_agg(s.state ORDER BY x.at)
         INTO o_fresh, o_states
         FROM unnest(v_nos, p_ids) WITH ORDINALITY AS x(no, id, at)

@@ -153,8 +153,9 @@ SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_sort = off SET
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_now BIGINT := {ns}_begin(p_now, p_fast);
-    v_queue INTEGER := {ns}_known_queue(p_queue);
+    v_queue INTEGER;
 BEGIN
+    SELECT o_id INTO v_queue FROM {ns}_known_queue(p_queue);
     o_listening := {ns}_listening(v_now);
     UPDATE {ns}_queue SET paused = p_paused, ver = ver + 1
     WHERE id = v_queue AND paused <> p_paused;

@@ -70,15 +70,18 @@ BEGIN
 END $$;
 
 -- Begin, prolong or end a subscription; tell the cursor after the latest event: every step begun
--- after this gets a greater key.
+-- after this gets a greater key. Where nobody was subscribed the log begins anew after a number
+-- that no event has, so that each cursor from before comes before its beginning.
 CREATE FUNCTION {ns}_subscribe(
     p_now BIGINT, p_fast BOOLEAN, p_id TEXT, p_ttl BIGINT, OUT o_key BIGINT, OUT o_id BIGINT
 ) LANGUAGE plpgsql
 SET search_path FROM CURRENT AS $$
 DECLARE
     v_now BIGINT := {ns}_begin(p_now, p_fast);
+    v_listened BOOLEAN;
 BEGIN
     PERFORM 1 FROM {ns}_counter WHERE id = 1 FOR UPDATE;
+    v_listened := {ns}_listening(v_now);
     DELETE FROM {ns}_subscription WHERE id = p_id OR until <= v_now;
     IF p_ttl > 0 THEN
         INSERT INTO {ns}_subscription VALUES (p_id, v_now + p_ttl);
@@ -87,10 +90,16 @@ BEGIN
         (SELECT coalesce(max(until), 0) FROM {ns}_subscription)
     WHERE id = 1;
     o_key := pg_snapshot_xmax(pg_current_snapshot())::TEXT::BIGINT - 1;
-    SELECT last_value INTO o_id FROM {ns}_event_id_seq;
+    IF p_ttl > 0 AND NOT v_listened THEN
+        o_id := nextval('{ns}_event_id_seq');
+        UPDATE {ns}_counter SET trimmed_key = o_key, trimmed_id = o_id WHERE id = 1;
+    ELSE
+        SELECT last_value INTO o_id FROM {ns}_event_id_seq;
+    END IF;
 END $$;
 
 -- Events after a cursor whose order is settled: no step that is still open can come before them.
+-- Where the log begins after the cursor and has none, a row of its beginning alone (no kind).
 CREATE FUNCTION {ns}_events(p_key BIGINT, p_id BIGINT, p_limit INTEGER)
 RETURNS TABLE (
     o_key BIGINT, o_id BIGINT, o_at BIGINT, o_kind TEXT, o_queue TEXT, o_job_id TEXT,
@@ -99,13 +108,24 @@ RETURNS TABLE (
 SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off
 SET enable_sort = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-    v_gap BOOLEAN := (SELECT (trimmed_key, trimmed_id) > (p_key, p_id) FROM {ns}_counter
-        WHERE id = 1);
+    v_key BIGINT;
+    v_id BIGINT;
+    v_gap BOOLEAN;
 BEGIN
+    SELECT trimmed_key, trimmed_id INTO v_key, v_id FROM {ns}_counter WHERE id = 1;
+    v_gap := (v_key, v_id) > (p_key, p_id);
+    IF NOT v_gap THEN
+        v_key := p_key;
+        v_id := p_id;
+    END IF;
     RETURN QUERY
     SELECT key, id, at, kind, queue, job_id, name, worker, attempt, ran_ms, data, v_gap
     FROM {ns}_event
-    WHERE (key, id) > (p_key, p_id)
+    WHERE (key, id) > (v_key, v_id)
         AND key < pg_snapshot_xmin(pg_current_snapshot())::TEXT::BIGINT
     ORDER BY key, id LIMIT p_limit;
+    IF v_gap AND NOT FOUND THEN
+        RETURN QUERY SELECT v_key, v_id, NULL::BIGINT, NULL, NULL, NULL, NULL, NULL, NULL::INTEGER,
+            NULL::BIGINT, NULL::BYTEA, v_gap;
+    END IF;
 END $$;
