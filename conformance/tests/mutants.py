@@ -5,6 +5,7 @@ This file is run by `test_mutants.py` and not collected by itself: all but one o
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,6 +28,7 @@ from jobyard.lease import (
     Settling,
     Snoozed,
 )
+from jobyard.limit import Limit
 from jobyard.memory import MemoryBackend
 from jobyard.query import JobQuery, Page
 from jobyard.url import BackendUrl
@@ -38,6 +40,8 @@ class Faithful(MemoryBackend):
 
     given: dict[str, Lease]
     """The latest lease of each job, over all handles of a test."""
+    limits: dict[str, int]
+    """For a mutant that keeps limits in its own way, over all handles of a test."""
 
     async def claim(self, want: Claim) -> Claimed:
         claimed = await super().claim(want)
@@ -170,6 +174,24 @@ class NeverResumes(Faithful):
             await super().control(queue, control)
 
 
+class LimitsInTwoSteps(Faithful):
+    """Looks how many are active, and claims afterwards what that leaves."""
+
+    async def control(self, queue: str, control: Control) -> None:
+        if not isinstance(control, Limit):
+            await super().control(queue, control)
+        elif control.name is None and control.concurrency is not None:
+            self.limits[queue] = control.concurrency
+
+    async def claim(self, want: Claim) -> Claimed:
+        for queue, limit in self.limits.items():
+            for info in await self.queues([queue]):
+                room = max(limit - info.counts.active, 0)
+                want = msgspec.structs.replace(want, limit=min(want.limit, room))
+        await asyncio.sleep(0)
+        return await super().claim(want)
+
+
 class TellsTwice(Faithful):
     async def events(self, *, after: str, limit: int = 1_000) -> EventPage:
         page = await super().events(after=after, limit=limit)
@@ -205,10 +227,12 @@ class MutantHarness(Harness):
         self.kind = kind
         self.at = BackendUrl.parse(f"memory://{secrets.token_hex(6)}")
         self.given: dict[str, Lease] = {}
+        self.limits: dict[str, int] = {}
 
     def make(self, *, clock: Clock | None = None, namespace: str | None = None) -> Backend:
         handle = self.kind(self.at, namespace=namespace or self.namespace, clock=clock)
         handle.given = self.given
+        handle.limits = self.limits
         return handle
 
 

@@ -28,6 +28,7 @@ BROKEN = {
     "ExtendsTheWholeClaim": "EXTEND-4",
     "FiresWhateverTheTick": "SCHED-4",
     "ForgetsTheLeaseId": "CLAIM-8",
+    "LimitsInTwoSteps": "LIMIT-1",
     "NeverResumes": "CONTROL-2",
     "PagesByOffset": "FIND-2",
     "ReleasesToTheEnd": "SETTLE-9",

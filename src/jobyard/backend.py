@@ -316,6 +316,8 @@ class Backend(ABC):
         CONTROL-1 [0.1] A paused queue takes adds and lets running jobs settle.
         CONTROL-2 [0.1] A pause holds for every handle from then on, and survives what the store
             survives, until resumed; pausing twice is pausing once.
+        CONTROL-3 [0.1] A control that a backend does not honour raises `Unsupported`, and the queue
+            is not known for it.
         """
 
     @abstractmethod

@@ -63,6 +63,27 @@ DEP-3 [0.2] A parent that ends failed, dead or cancelled, or goes unfinished or 
     the same step, also if it had ended before the add. With `IGNORE` it counts as completed.
 DEP-4 [0.2] What an unfinished job depends on is not removed by keep rules or `Retention`, but once
     that has finished.
+
+A queue, and a name of jobs in it whatever their channels, may have a *limit* (`Limit`) and be
+*held* (`HoldBack`), each by a control.
+
+LIMIT-1 [0.3] A claim leaves no more than `concurrency` jobs of the queue, or of the name, active,
+    counting all that are, also if it was set after they were claimed. What is over goes on waiting;
+    a smaller limit takes no lease away.
+LIMIT-2 [0.3] In any `per_ms` from when the rate was set, at most `count` jobs of the queue, or of
+    the name, are claimed, whoever claims, and however often each of them runs. The same rate set
+    again goes on counting, another one counts anew.
+LIMIT-3 [0.3] Until now + `ms` the queue, or the name, gives nothing. Of several holds the last end
+    counts, and `ms=0` ends them all.
+LIMIT-4 [0.3] What is limited or held is passed over as if it did not wait; the jobs that may be
+    given come in claim order. Limits and holds go by now, whatever the claim's `as_of`, and what
+    is due is promoted all the same.
+LIMIT-5 [0.3] With jobs left waiting that a claim's sources match but a hold or a rate keeps back,
+    `next_due` is the earliest instant from which neither does, if no delayed job is due before.
+LIMIT-6 [0.3] A limit replaces the one that the same queue or name had; one with neither concurrency
+    nor rate lifts it, and leaves a hold. Limits and holds are those of all handles, survive what
+    the store survives, and a `Drain`, go with `Obliterate`, and show in `QueueInfo.limits`. To set
+    or lift one wakes listeners as `Resume` does.
 """
 
 from __future__ import annotations
@@ -72,7 +93,7 @@ from typing import Final
 
 __all__ = ["CONTRACT", "DEFAULT_NAMESPACE", "MAX_INSTANT", "MAX_UNIT", "Capability"]
 
-CONTRACT: Final = (0, 2)
+CONTRACT: Final = (0, 3)
 """The version of this contract; a backend states the one that it fulfils."""
 
 DEFAULT_NAMESPACE: Final = "jobyard"

@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from jobyard.job import JobState
+from jobyard.limit import HoldBack, Limit
 
 
 class RunNow(msgspec.Struct, frozen=True):
@@ -107,7 +108,7 @@ class Resume(msgspec.Struct, frozen=True):
     """End a pause."""
 
 
-Control = Declare | Pause | Resume
+Control = Declare | Pause | Resume | Limit | HoldBack
 
 
 class Drain(msgspec.Struct, frozen=True, kw_only=True):

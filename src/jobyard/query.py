@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from jobyard.job import JobState
+from jobyard.limit import LimitInfo
 
 T = TypeVar("T")
 
@@ -55,9 +56,13 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueueInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A queue: its name, whether it is paused, its jobs by state, its earliest waiting due."""
+    """A queue: its name, whether it is paused, its jobs by state, its earliest waiting due.
+
+    `limits` are those of the queue as a whole, then those of its names, by name.
+    """
 
     name: str
     paused: bool
     counts: Counts
     oldest_due: int | None = None
+    limits: tuple[LimitInfo, ...] = ()

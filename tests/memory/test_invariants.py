@@ -59,6 +59,7 @@ from jobyard.lease import (
     Source,
     Stalled,
 )
+from jobyard.limit import HoldBack, Limit, Rate
 from jobyard.memory import Engine
 from jobyard.memory.gates import Gate
 from jobyard.memory.step import Step
@@ -132,6 +133,16 @@ SWEEPS = st.one_of(
         others_ms=st.integers(0, 20),
         count=st.integers(0, 5),
     ),
+)
+LIMITED = st.sampled_from([None, "n"])
+LIMITS = st.one_of(
+    st.builds(
+        Limit,
+        name=LIMITED,
+        concurrency=st.none() | st.integers(1, 3),
+        rate=st.none() | st.builds(Rate, count=st.integers(1, 3), per_ms=PER),
+    ),
+    st.builds(HoldBack, name=LIMITED, ms=st.sampled_from([0, 0, 5, 20])),
 )
 SOURCES = st.tuples(
     st.builds(
@@ -231,12 +242,23 @@ class Anything(RuleBasedStateMachine):
         assert [lease.job_id for lease in claimed.leases] == peeked
         assert self.engine.claim(want, now=self.now).leases[: len(peeked)] == claimed.leases
         self.leases += claimed.leases
+        self.limits_are_kept(claimed.leases)
         cards = [self.engine.yard.cards[each] for each in peeked]
         for card in cards if ahead is None or ahead < 0 else ():
             if card.rate is not None:
                 starts = self.starts.setdefault((card.queue, card.rate.key), [])
                 starts.append(self.now)
                 assert len(starts) < 3 or starts[-1] - starts[-3] >= 7
+
+    def limits_are_kept(self, given: tuple[Lease, ...]) -> None:
+        for queue in self.engine.yard.queues.values():
+            for name, limiter in queue.limiters.items():
+                mine = [x for x in given if x.queue == queue.name and name in {None, x.name}]
+                if not mine:
+                    continue
+                assert limiter.held_until <= self.now
+                assert limiter.concurrency is None or limiter.active <= limiter.concurrency
+                assert limiter.rate is None or limiter.started <= limiter.rate.count
 
     @precondition(lambda self: self.leases)
     @rule(outcome=OUTCOMES, data=st.data())
@@ -259,7 +281,7 @@ class Anything(RuleBasedStateMachine):
     def change(self, job_id: str, wish: Change) -> None:
         self.engine.change([job_id], wish, now=self.now)
 
-    @rule(queue=QUEUES, wish=st.sampled_from([Pause(), Resume()]))
+    @rule(queue=QUEUES, wish=st.sampled_from([Pause(), Resume()]) | LIMITS)
     def control(self, queue: str, wish: Control) -> None:
         self.engine.control(queue, wish, now=self.now)
 
@@ -314,6 +336,16 @@ class Anything(RuleBasedStateMachine):
         assert {c.id for c in yard.cards.values() if c.state is JobState.ACTIVE} == set(active)
         assert all(holding.cards for holding in yard.holdings.values())
         assert yard.leases.live == len(yard.holdings)
+
+    @invariant()
+    def limiters_count_what_is_active(self) -> None:
+        cards = self.engine.yard.cards.values()
+        active = [card for card in cards if card.state is JobState.ACTIVE]
+        for queue in self.engine.yard.queues.values():
+            for name, limiter in queue.limiters.items():
+                mine = [c for c in active if c.queue == queue.name and name in {None, c.name}]
+                assert limiter.active == len(mine)
+                assert limiter.started == sum(count for _at, count in limiter.starts)
 
     @invariant()
     def gates_know_their_jobs(self) -> None:

@@ -34,6 +34,14 @@ HINTS: Final[Mapping[str, str]] = MappingProxyType(
         "REAP-5": "two reapers select the same expired leases before either moves them",
         "FIND-2": "pages are cut by offset, or by a value that changes",
         "SCHED-4": "the schedule is read and written in two steps, without comparing next_at",
+        "LIMIT-1": "active jobs are counted in one step and claimed in another, without a lock "
+        "between them",
+        "LIMIT-2": "starts are counted by the clock's seconds or as an average, not over every "
+        "period, or in each handle for itself",
+        "LIMIT-3": "a shorter hold replaces a longer one",
+        "LIMIT-4": "what a limit leaves over of one name takes up the claim's own limit",
+        "LIMIT-5": "next_due looks at delayed jobs alone, or at the limits before the claim",
+        "LIMIT-6": "limits live in the handle that set them, or setting one forgets the hold",
         "EVENTS-3": "events are numbered before they are committed, so a reader passes one by",
         "EVENTS-6": "drained looks at the state after the step alone, not at the one before",
         "LISTEN-1": "the listener polls slowly, or the wake-up is sent only by one of the methods",

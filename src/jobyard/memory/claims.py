@@ -12,6 +12,7 @@ from jobyard.memory.card import Card
 from jobyard.memory.line import Rank
 from jobyard.memory.moves import admit, leave, start
 from jobyard.memory.queue import Lane, YardQueue, claim_rank
+from jobyard.memory.room import Room, Rooms, is_left, take_of
 from jobyard.memory.states import ACTIVE, WAITING
 from jobyard.memory.step import Step
 from jobyard.memory.yard import Holding
@@ -24,6 +25,7 @@ def claim(step: Step, want: Claim) -> Claimed:
     queues = _open_queues(step, want)
     leases = _give(step, want, queues) if want.limit and want.sources else ()
     dues = [due for queue in queues if (due := queue.next_due()) is not None]
+    dues += _openings(step, want)
     return Claimed(leases=leases, now=step.now, next_due=min(dues, default=None))
 
 
@@ -42,13 +44,14 @@ def peek(step: Step, want: Claim) -> list[Card]:
         return []
     if _is_repeat(step, want):
         return _still_held(step, want)
-    room = [source.limit for source in want.sources]
+    rooms = Rooms(step.now, want)
     found: list[Card] = []
     for _rank, index, card in heapq.merge(*_views(step, want)):
         if len(found) >= min(want.limit, MAX_BATCH):
             break
-        if room[index] > 0 and not card.has_expired(step.now):
-            room[index] -= 1
+        room = rooms.of(index, step.yard.queue_of(card), card.name)
+        if is_left(room) and not card.has_expired(step.now):
+            take_of(room)
             found.append(card)
     return found
 
@@ -100,39 +103,57 @@ def _choose(step: Step, want: Claim) -> list[Card]:
     """
     heads = _heads(step, want)
     heapq.heapify(heads)
-    room = [source.limit for source in want.sources]
     limit = min(want.limit, MAX_BATCH)
     chosen: list[Card] = []
     while heads and len(chosen) < limit:
-        _rank, at, index, queue, lane, card = heads[0]
-        if room[index] and card.ticket:
+        _rank, at, room, queue, lane, card = heads[0]
+        if is_left(room) and card.ticket:
             lane.take()
             card.ticket = 0
             chosen.append(card)
-            room[index] -= 1
-        head = queue.first_of(lane, step.now) if room[index] else None
+            take_of(room)
+        head = queue.first_of(lane, step.now) if is_left(room) else None
         if head is None:
             heapq.heappop(heads)
             queue.drop_if_empty(lane)
         else:
-            heapq.heapreplace(heads, (head[0], at, index, queue, lane, head[1]))
+            heapq.heapreplace(heads, (head[0], at, room, queue, lane, head[1]))
     return chosen
 
 
-_Head = tuple[Rank, int, int, YardQueue, Lane, Card]
-"""A lane's first rank, a number of its own, the index of its source; queue, lane, first job."""
+_Head = tuple[Rank, int, tuple[Room, ...], YardQueue, Lane, Card]
+"""A lane's first rank, a number of its own, what bounds it; queue, lane, first job."""
 
 
 def _heads(step: Step, want: Claim) -> list[_Head]:
     found: list[_Head] = []
+    rooms = Rooms(step.now, want)
     for index, (queue, source) in _sources(step, want):
         for lane in queue.lanes_of(source):
+            room = rooms.of(index, queue, lane.name)
+            if not is_left(room):
+                continue
             head = queue.first_of(lane, step.now)
             if head is None:
                 queue.drop_if_empty(lane)
             else:
-                found.append((head[0], len(found), index, queue, lane, head[1]))
+                found.append((head[0], len(found), room, queue, lane, head[1]))
     return found
+
+
+def _openings(step: Step, want: Claim) -> Iterator[int]:
+    """Tell from when what waits and is kept back by a hold or a rate may be given (LIMIT-5)."""
+    for _index, (queue, source) in _sources(step, want):
+        if not queue.limiters:
+            continue
+        for lane in queue.lanes_of(source):
+            limiters = queue.limiters_of(lane.name)
+            at = max((each.opens_at(step.now) for each in limiters), default=step.now)
+            if at <= step.now:
+                continue
+            if queue.first_of(lane, step.now) is not None:
+                yield at
+            queue.drop_if_empty(lane)
 
 
 def _sources(step: Step, want: Claim) -> Iterator[tuple[int, tuple[YardQueue, Source]]]:
@@ -223,9 +244,19 @@ def _count_starts(step: Step, chosen: list[Card]) -> None:
         queue = step.yard.queues[name]
         queue.counts[WAITING] -= started
         queue.counts[ACTIVE] += started
+        if queue.limiters:
+            _count_limited(queue, chosen, step.now)
         minute = queue.tally.minute(step.now)
         minute.started += started
         minute.peak = max(minute.peak, queue.counts[ACTIVE])
+
+
+def _count_limited(queue: YardQueue, chosen: list[Card], now: int) -> None:
+    names = Counter(card.name for card in chosen if card.queue == queue.name)
+    for key, limiter in queue.limiters.items():
+        count = names.total() if key is None else names[key]
+        if count:
+            limiter.start(count, now)
 
 
 def _lease(card: Card) -> Lease:

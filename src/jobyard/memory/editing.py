@@ -25,6 +25,7 @@ from jobyard.edits import (
 )
 from jobyard.events import EventKind
 from jobyard.job import FINISHED, PENDING, JobState, Reason
+from jobyard.limit import HoldBack, Limit
 from jobyard.memory.card import Card
 from jobyard.memory.gates import Gate
 from jobyard.memory.moves import admit, block, enter, finish, forget, leave, revive
@@ -180,6 +181,14 @@ def control(step: Step, queue: str, wish: Control) -> None:
             if found.paused:
                 found.paused = False
                 step.tell_queue(EventKind.RESUMED, queue)
+            step.woken.add(queue)
+        case Limit():
+            step.yard.limiter(found, wish.name).limit(wish)
+            found.drop_spent_limiters(step.now)
+            step.woken.add(queue)
+        case HoldBack(ms=ms, name=name):
+            step.yard.limiter(found, name).hold(ms, step.now)
+            found.drop_spent_limiters(step.now)
             step.woken.add(queue)
         case _:
             assert_never(wish)

@@ -82,7 +82,12 @@ def _info(queue: YardQueue) -> QueueInfo:
         paused=queue.paused,
         counts=Counts(**{state.value: count for state, count in queue.counts.items()}),
         oldest_due=min((card.due_at for card in queue.waiting()), default=None),
+        limits=tuple(queue.limiters[name].info() for name in sorted(queue.limiters, key=_by_name)),
     )
+
+
+def _by_name(name: str | None) -> tuple[bool, str]:
+    return name is not None, name or ""
 
 
 def metrics(yard: Yard, queue: str, *, since: int, until: int) -> Metrics:

@@ -52,8 +52,7 @@ def leave(step: Step, card: Card) -> None:
             if card.due_at <= step.now:
                 step.lessen(card)
         case JobState.ACTIVE:
-            step.yard.let_go(card)
-            step.lessened.add(card.queue)
+            _let_go(step, queue, card)
         case JobState.BLOCKED:
             step.newcomers.add(card.id)
             del queue.blocked[card.id]
@@ -75,8 +74,15 @@ def leave_run(step: Step, card: Card) -> None:
     """Do what `leave` does, for a job that is active: the hot path knows that it is."""
     queue = step.yard.queues[card.queue]
     queue.counts[ACTIVE] -= 1
+    _let_go(step, queue, card)
+
+
+def _let_go(step: Step, queue: YardQueue, card: Card) -> None:
     step.yard.let_go(card)
     step.lessened.add(card.queue)
+    if queue.limiters:
+        for limiter in queue.limiters_of(card.name):
+            limiter.active -= 1
 
 
 def admit(step: Step, card: Card, *, due_at: int) -> None:

@@ -9,6 +9,7 @@ from jobyard.job import JobState
 from jobyard.lease import Source
 from jobyard.memory.card import Card
 from jobyard.memory.gates import Places, Slots
+from jobyard.memory.limiter import Limiter
 from jobyard.memory.line import Line, Rank
 from jobyard.memory.tally import Tally
 
@@ -75,7 +76,7 @@ class YardQueue:
 
     `aside` holds waiting jobs past their time to live that a claim came upon: they wait for the
     reaper, and no claim shall pass over them twice (ALL-7). `closing` says that an obliteration
-    has begun (SWEEP-4).
+    has begun (SWEEP-4). `limiters` are those of the whole queue (`None`) and of its names.
     """
 
     __slots__ = (
@@ -86,6 +87,7 @@ class YardQueue:
         "delayed",
         "groups",
         "lanes",
+        "limiters",
         "name",
         "paused",
         "rates",
@@ -99,6 +101,7 @@ class YardQueue:
         self.closing = False
         self.counts = dict.fromkeys(JobState, 0)
         self.lanes: dict[tuple[str, str], Lane] = {}
+        self.limiters: dict[str | None, Limiter] = {}
         self.aside: dict[str, Card] = {}
         self.blocked: dict[str, Card] = {}
         self.groups: dict[str, Places] = {}
@@ -158,6 +161,16 @@ class YardQueue:
         """Forget a lane that nobody stands in."""
         if not lane.live:
             self.lanes.pop((lane.channel, lane.name), None)
+
+    def limiters_of(self, name: str) -> list[Limiter]:
+        """Tell what limits the jobs of a name: the queue's limiter, the name's, or none."""
+        found = (self.limiters.get(key) for key in (None, name))
+        return [limiter for limiter in found if limiter is not None]
+
+    def drop_spent_limiters(self, now: int) -> None:
+        """Forget the limiters that limit nothing any more."""
+        for key in [key for key, each in self.limiters.items() if each.is_spent(now)]:
+            del self.limiters[key]
 
     def waiting(self) -> Iterator[Card]:
         """Show the waiting jobs in no order."""

@@ -8,8 +8,10 @@ import msgspec
 
 from jobyard.events import StoredEvent
 from jobyard.job import JobState
+from jobyard.limit import Rate
 from jobyard.memory.card import Card
 from jobyard.memory.gates import Places, Slots
+from jobyard.memory.limiter import Limiter
 from jobyard.memory.moves import attach, stand_before
 from jobyard.memory.queue import YardQueue
 from jobyard.memory.tally import Tally
@@ -25,6 +27,16 @@ class RateImage(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     per_ms: int
     free_at: list[int]
+
+
+class LimiterImage(msgspec.Struct, frozen=True, kw_only=True):
+    """A limiter beside the jobs that it counts."""
+
+    name: str | None
+    concurrency: int | None
+    rate: Rate | None
+    held_until: int
+    starts: list[tuple[int, int]]
 
 
 class KeyImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +56,7 @@ class QueueImage(msgspec.Struct, frozen=True, kw_only=True):
     tally: Tally
     groups: dict[str, int] = {}
     rates: dict[str, RateImage] = {}
+    limiters: tuple[LimiterImage, ...] = ()
 
 
 class LeaseImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +101,7 @@ def dump(yard: Yard) -> bytes:
                 tally=queue.tally,
                 groups={key: places.limit for key, places in queue.groups.items()},
                 rates={key: _rate(slots) for key, slots in queue.rates.items()},
+                limiters=tuple(map(_limiter, queue.limiters.values())),
             )
             for queue in yard.queues.values()
         ),
@@ -146,6 +160,9 @@ def load(image: bytes) -> Yard:
             attach(yard, card)
     for lease in read.holdings:
         _hold(yard, lease)
+    for each in read.queues:
+        for limiter in each.limiters:
+            _limit(yard, yard.queue(each.name), limiter)
     return yard
 
 
@@ -186,6 +203,26 @@ def _slots(rate: RateImage) -> Slots:
     slots = Slots(rate.count, rate.per_ms)
     slots.free_at = rate.free_at
     return slots
+
+
+def _limiter(limiter: Limiter) -> LimiterImage:
+    return LimiterImage(
+        name=limiter.name,
+        concurrency=limiter.concurrency,
+        rate=limiter.rate,
+        held_until=limiter.held_until,
+        starts=list(limiter.starts),
+    )
+
+
+def _limit(yard: Yard, queue: YardQueue, image: LimiterImage) -> None:
+    """Limit a queue as before; the jobs that are active are counted anew."""
+    limiter = yard.limiter(queue, image.name)
+    limiter.concurrency = image.concurrency
+    limiter.rate = image.rate
+    limiter.held_until = image.held_until
+    limiter.starts.extend(image.starts)
+    limiter.started = sum(count for _at, count in image.starts)
 
 
 def _hold(yard: Yard, lease: LeaseImage) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import chain
 
 import msgspec
 
+from jobyard.job import JobState
 from jobyard.memory.card import Card
+from jobyard.memory.limiter import Limiter
 from jobyard.memory.line import Line
 from jobyard.memory.log import EventLog
 from jobyard.memory.queue import YardQueue
@@ -101,6 +104,19 @@ class Yard:
     def queue_of(self, card: Card) -> YardQueue:
         """Give the queue that a job is in."""
         return self.queues[card.queue]
+
+    def limiter(self, queue: YardQueue, name: str | None) -> Limiter:
+        """Give what limits a queue, or a name in it; a new one limits nothing."""
+        found = queue.limiters.get(name)
+        if found is None:
+            found = queue.limiters[name] = Limiter(name, active=self._active(queue, name))
+        return found
+
+    def _active(self, queue: YardQueue, name: str | None) -> int:
+        if name is None:
+            return queue.counts[JobState.ACTIVE]
+        held = chain.from_iterable(each.cards.values() for each in self.holdings.values())
+        return sum(card.queue == queue.name and card.name == name for card in held)
 
     # -- leases -------------------------------------------------------------------------------
 

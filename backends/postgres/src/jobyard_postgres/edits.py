@@ -31,8 +31,9 @@ from jobyard.edits import (
     Sweep,
     Swept,
 )
-from jobyard.errors import QueueNotEmpty
+from jobyard.errors import QueueNotEmpty, Unsupported
 from jobyard.job import FINISHED, JobState
+from jobyard.limit import HoldBack, Limit
 from jobyard_postgres.arrays import int4s, texts
 from jobyard_postgres.store import Store
 from jobyard_sql.codes import STATE_CODES, STATES
@@ -107,6 +108,8 @@ async def control(store: Store, queue: str, what: Control) -> None:
             paused = True
         case Resume():
             paused = False
+        case Limit() | HoldBack():
+            raise Unsupported("jobyard-postgres has no limits of queues and names yet")
         case _:
             assert_never(what)
     _, listening = await store.call_one("control", store.now, store.fast, queue, paused)

@@ -29,8 +29,9 @@ from jobyard.edits import (
     Sweep,
     Swept,
 )
-from jobyard.errors import QueueNotEmpty
+from jobyard.errors import QueueNotEmpty, Unsupported
 from jobyard.job import FINISHED, JobState
+from jobyard.limit import HoldBack, Limit
 from jobyard_redis.link import Argument
 from jobyard_redis.records import CODES, STATES
 from jobyard_redis.working import signed
@@ -89,6 +90,8 @@ def control_argument(control: Control) -> str:
             return "pause"
         case Resume():
             return "resume"
+        case Limit() | HoldBack():
+            raise Unsupported("jobyard-redis has no limits of queues and names yet")
         case _:
             assert_never(control)
 

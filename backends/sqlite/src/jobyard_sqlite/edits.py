@@ -23,8 +23,10 @@ from jobyard.edits import (
     SetPriority,
     SetProgress,
 )
+from jobyard.errors import Unsupported
 from jobyard.events import EventKind, StoredEvent
 from jobyard.job import JobState, Reason
+from jobyard.limit import HoldBack, Limit
 from jobyard_sql.codes import (
     ACTIVE,
     CANCELLED,
@@ -230,6 +232,8 @@ def _end(
 
 def control(tx: Transaction, name: str, what: Control) -> None:
     """Apply a control to a queue, making it known if it is not."""
+    if isinstance(what, Limit | HoldBack):
+        raise Unsupported("jobyard-sqlite has no limits of queues and names yet")
     queue = tx.make_queue(name)
     match what:
         case Declare():

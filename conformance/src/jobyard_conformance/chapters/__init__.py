@@ -17,6 +17,7 @@ from jobyard_conformance.chapters.grouping import Grouping
 from jobyard_conformance.chapters.keeping import Keeping
 from jobyard_conformance.chapters.keying import Keying
 from jobyard_conformance.chapters.life import Life
+from jobyard_conformance.chapters.limiting import Limiting
 from jobyard_conformance.chapters.listening import Listening
 from jobyard_conformance.chapters.living import Living
 from jobyard_conformance.chapters.looking import Looking
@@ -58,6 +59,7 @@ CHAPTERS: tuple[type[Chapter], ...] = (
     Sweeping,
     Grouping,
     Pacing,
+    Limiting,
     Keying,
     Depending,
     Scheduling,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from jobyard.edits import Declare, Pause, Resume
+from jobyard.errors import Unsupported
 from jobyard.lease import Done, Hold, LogLine, Released, Settled
+from jobyard.limit import HoldBack, Limit
 from jobyard_conformance.builders import QUEUE, settlement, spec, want
 from jobyard_conformance.chapter import Chapter
 from jobyard_conformance.clauses import clause
@@ -74,6 +78,20 @@ class Controlling(Chapter):
         await yard.backend.control(QUEUE, Pause())
         assert not (await yard.info("emails2")).paused
         assert await yard.claimed_ids(want(QUEUE, "emails2")) == ["b"]
+
+    @clause("CONTROL-3")
+    @pytest.mark.parametrize("control", [Limit(concurrency=1), HoldBack(ms=1)], ids=repr)
+    async def test_a_control_is_honoured_or_refused(
+        self, yard: Yard, control: Limit | HoldBack
+    ) -> None:
+        try:
+            await yard.backend.control(QUEUE, control)
+        except Unsupported:
+            assert list(await yard.backend.queues()) == []
+            return
+        await yard.add(spec("a"), spec("b"))
+        given = await yard.claimed_ids()
+        assert given == (["a"] if isinstance(control, Limit) else [])
 
     @clause("CONTROL-2", "QUEUES-2")
     async def test_a_control_makes_its_queue_known(self, yard: Yard) -> None:

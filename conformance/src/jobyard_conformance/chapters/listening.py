@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,6 +16,7 @@ from jobyard.backend import Capability
 from jobyard.edits import Pause, Resume, RunNow
 from jobyard.events import Notice, Topic
 from jobyard.lease import Done, Released
+from jobyard.limit import HoldBack, Limit
 from jobyard_conformance.builders import QUEUE, settlement, spec, specs, want
 from jobyard_conformance.chapter import Chapter, requires
 from jobyard_conformance.clauses import clause
@@ -93,6 +95,19 @@ class Listening(Chapter):
             await other.control(QUEUE, Pause())
             await ear.hears(Topic.WORK, lambda: other.control(QUEUE, Resume()))
         assert ear.threads == {threading.get_ident()}
+
+    @clause("LIMIT-6", "LISTEN-1")
+    @requires(Capability.PUSH)
+    async def test_a_limit_lifted_and_a_hold_ended_wake_a_listener(self, yard: Yard) -> None:
+        other = await yard.another()
+        await yard.add(spec("a"))
+        for limiting, lifting in (
+            (Limit(concurrency=1), Limit()),
+            (HoldBack(name="send", ms=60_000), HoldBack(name="send", ms=0)),
+        ):
+            await other.control(QUEUE, limiting)
+            async with _listening(yard) as ear:
+                await ear.hears(Topic.WORK, functools.partial(other.control, QUEUE, lifting))
 
     @clause("LISTEN-1")
     @requires(Capability.PUSH)

@@ -12,6 +12,7 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -20,6 +21,7 @@ from jobyard.edits import Change, Control, Move, Retention, Sweep
 from jobyard.events import StoredEvent
 from jobyard.job import JobRecord, JobSpec, Unit
 from jobyard.lease import Claim, Claimed, Lease, LogLine, Note, Progress, Reaped, Settlement
+from jobyard.limit import HoldBack, Limit
 from jobyard.presence import WorkerInfo
 from jobyard.schedule import ScheduleRecord
 from jobyard_conformance.harness import Harness
@@ -33,6 +35,9 @@ __all__ = ["STEPS", "Model", "replay"]
 T = TypeVar("T")
 
 STEPS: Final = 30
+LIMITS: Final = (0, 3)
+"""The version of the contract that brought limits."""
+
 ROUNDS: Final = 100
 """How often a reap or a sweep is repeated until nothing is left."""
 
@@ -61,6 +66,7 @@ class Model(RuleBasedStateMachine):
         self.given: list[Twin] = []
         self.claims = 0
         self.by_hand = False
+        self.limited = False
 
     def teardown(self) -> None:
         """Let go of both sides."""
@@ -91,7 +97,7 @@ class Model(RuleBasedStateMachine):
         """Claim anew, having peeked."""
         want = self._want(wish)
         self._peek(want)
-        self._take(*self.twins.both(lambda side: side.claim(want)))
+        self._take(want, *self.twins.both(lambda side: side.claim(want)))
 
     @rule(pick=shapes.picks, wish=shapes.wishes)
     def repeat_a_claim(self, pick: int, wish: Wish) -> None:
@@ -109,7 +115,7 @@ class Model(RuleBasedStateMachine):
         if isinstance(answer, Refused):
             return answer
         shown = sorted((views.lease(each) for each in answer.leases), key=lambda it: it.job_id)
-        return shown, answer.now, answer.next_due
+        return shown, answer.now, None if self.limited else answer.next_due
 
     @rule(ends=some(shapes.ends, 4), wish=st.none() | shapes.wishes)
     def settle(self, ends: list[End], wish: Wish | None) -> None:
@@ -133,10 +139,10 @@ class Model(RuleBasedStateMachine):
             agree("SETTLE", theirs, ours)
             return
         agree("SETTLE", theirs[0], ours[0])
-        if theirs[1] is None or ours[1] is None:
+        if want is None or theirs[1] is None or ours[1] is None:
             agree("SETTLE-12", theirs[1], ours[1])
             return
-        self._take(theirs[1], ours[1])
+        self._take(want, theirs[1], ours[1])
 
     @rule(picks=st.lists(st.tuples(shapes.picks, shapes.kinds), max_size=3), ttl_ms=shapes.short)
     def extend(self, picks: list[tuple[int, str]], ttl_ms: int) -> None:
@@ -181,6 +187,13 @@ class Model(RuleBasedStateMachine):
     def control(self, queue: str, control: Control) -> None:
         """Pause, resume or declare a queue."""
         self.twins.same("CONTROL", lambda side: side.acting.control(queue, control))
+
+    @precondition(lambda self: self.twins.has(LIMITS))
+    @rule(queue=shapes.queues, control=shapes.limits_and_holds)
+    def limit(self, queue: str, control: Limit | HoldBack) -> None:
+        """Limit or hold a queue, or a name in it."""
+        self.limited = True
+        self.twins.same("LIMIT", lambda side: side.acting.control(queue, control))
 
     @rule(sweep=shapes.sweeps, limit=st.sampled_from((2, 1_000)))
     def sweep(self, sweep: Sweep, limit: int) -> None:
@@ -228,7 +241,7 @@ class Model(RuleBasedStateMachine):
         theirs, ours = twins.sides
         agree("GET-2, jobs:", *[shown(side) for side in twins.sides])
         agree("ADD-2, order:", *[views.line(each.records.values()) for each in (theirs, ours)])
-        twins.same("QUEUES:", lambda side: as_list(side.looking.queues()))
+        twins.same("QUEUES:", lambda side: views.queues(side.looking, now=now))
         self._compare_events()
         twins.same("METRICS:", lambda side: views.counted(side.looking, now=now))
         twins.same("FIND:", lambda side: views.pages(side.looking))
@@ -257,17 +270,25 @@ class Model(RuleBasedStateMachine):
             ours = ours[: len(theirs)]  # a claim that meets expired jobs may fall short
         agree("PEEK-1:", theirs, ours)
 
-    def _take(self, theirs: Given | Refused, ours: Given | Refused) -> None:
+    def _take(self, want: Claim, theirs: Given | Refused, ours: Given | Refused) -> None:
         """Compare what a claim gave, and keep the leases."""
         if isinstance(theirs, Refused) or isinstance(ours, Refused):
             agree("CLAIM:", theirs, ours)
             return
         agree("CLAIM:", *[[views.lease(it) for it in each.leases] for each in (theirs, ours)])
-        agree("CLAIM-10:", (theirs.next_due, theirs.now), (ours.next_due, ours.now))
+        agree("ALL-2:", theirs.now, ours.now)
+        if not self._leaves_due_open(want):
+            agree("CLAIM-10, LIMIT-5:", theirs.next_due, ours.next_due)
         for side, given in zip(self.twins.sides, (theirs, ours), strict=True):
             side.note(given.leases)
         self.given += [Twin(pair) for pair in zip(theirs.leases, ours.leases, strict=True)]
         self._level()
+
+    def _leaves_due_open(self, want: Claim) -> bool:
+        """Whether limits let `next_due` depend on what is ended late, or on an empty wish."""
+        empty = not want.limit or any(not source.limit for source in want.sources)
+        expired = map(self._has_expired, self.twins.ours.records.values())
+        return self.limited and (empty or any(expired))
 
     def _level(self) -> None:
         """Reap on both sides if the backend's claim has ended jobs past their time (CLAIM-11)."""

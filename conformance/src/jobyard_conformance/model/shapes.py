@@ -41,6 +41,7 @@ from jobyard.lease import (
     Source,
     Stalled,
 )
+from jobyard.limit import HoldBack, Limit, Rate
 from jobyard.presence import WorkerInfo, WorkerState
 from jobyard.schedule import ScheduleRecord
 from jobyard_conformance.yard import START
@@ -55,6 +56,7 @@ __all__ = [
     "controls",
     "ends",
     "job_ids",
+    "limits_and_holds",
     "passing",
     "picks",
     "queues",
@@ -235,6 +237,17 @@ changes: st.SearchStrategy[Change] = st.one_of(
 )
 
 controls: st.SearchStrategy[Control] = st.sampled_from((Pause(), Resume(), Resume(), Declare()))
+limited = st.sampled_from((None, None, "x", ""))
+rates = st.builds(Rate, count=st.integers(1, 2), per_ms=st.sampled_from((5, 50)))
+limits_and_holds: st.SearchStrategy[Limit | HoldBack] = st.one_of(
+    st.builds(
+        Limit,
+        name=limited,
+        concurrency=st.sampled_from((None, None, 1, 2)),
+        rate=st.none() | rates,
+    ),
+    st.builds(HoldBack, name=limited, ms=st.sampled_from((0, 0, 5, 50))),
+)
 
 states = st.sets(st.sampled_from(sorted(FINISHED)), min_size=1).map(frozenset)
 ages = st.sampled_from((0, 5, 50, 10**9))

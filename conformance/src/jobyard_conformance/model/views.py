@@ -15,8 +15,9 @@ from jobyard.backend import Backend
 from jobyard.events import StoredEvent
 from jobyard.job import JobRecord, JobState
 from jobyard.lease import Claim, Lease, Reaped
+from jobyard.limit import LimitInfo
 from jobyard.metrics import MINUTE_MS, Bucket
-from jobyard.query import JobQuery
+from jobyard.query import JobQuery, QueueInfo
 from jobyard.schedule import ScheduleRecord
 from jobyard_conformance.model.shapes import JOB_IDS, NAMES, QUEUES
 from jobyard_conformance.yard import listed
@@ -29,6 +30,7 @@ __all__ = [
     "lines",
     "pages",
     "planned",
+    "queues",
     "reaped",
     "told",
 ]
@@ -98,6 +100,25 @@ async def counted(backend: Backend, *, now: int) -> dict[str, tuple[Bucket, list
 async def pages(backend: Backend) -> object:
     """Show what some listings come to, page by page."""
     return [[job(each) for each in await listed(backend, query)] for query in QUERIES]
+
+
+async def queues(backend: Backend, *, now: int) -> list[QueueInfo]:
+    """Show all queues; of a hold that is over it is left open how long it shows."""
+    return [
+        msgspec.structs.replace(each, limits=limits_of(each, now=now))
+        for each in await backend.queues()
+    ]
+
+
+def limits_of(info: QueueInfo, *, now: int) -> tuple[LimitInfo, ...]:
+    """Show the limits of a queue, and the holds that are not over."""
+    shown = (
+        each
+        if each.held_until is not None and each.held_until > now
+        else msgspec.structs.replace(each, held_until=None)
+        for each in info.limits
+    )
+    return tuple(each for each in shown if each != LimitInfo(name=each.name))
 
 
 async def lines(backend: Backend) -> dict[str, tuple[str, ...]]:
