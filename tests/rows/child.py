@@ -11,6 +11,7 @@ import os
 import sys
 
 from jobyard import QueueService
+from jobyard.worker import stop_on_signals
 
 
 def say(**facts: object) -> None:
@@ -56,22 +57,35 @@ async def produce(url: str, count: str) -> None:
             number += 1
 
 
-async def start_times(url: str, count: str) -> None:
-    """Say when each job of queue "q" started, on the clock that all processes share."""
-    import time
-
+async def sleep(url: str, poll_interval: str) -> None:
+    """Run the jobs of queue "q", looking for them hardly ever: it has to be woken."""
     service = QueueService(url)
 
     @service.handler("q", "quick")
     async def quick(job):
-        say(started=time.monotonic_ns(), added=job.data)
+        return os.getpid()
 
     async with service:
+        worker = service.worker(poll_interval=float(poll_interval))
+        running = asyncio.create_task(worker.run())
+        job = await service.add_job("q", "quick")
+        await job.wait()  # now it has looked, and listens
         say(ready=os.getpid())
-        await service.run(concurrency=4)
+        with stop_on_signals(worker):
+            await running
 
 
-ROLES = {"work": work, "produce": produce, "start_times": start_times}
+async def migrate(url: str, signal_file: str) -> None:
+    """Migrate when a file is there."""
+    service = QueueService(url)
+    say(ready=os.getpid())
+    while not os.access(signal_file, os.F_OK):
+        await asyncio.sleep(0.001)
+    await service.migrate()
+    say(migrated=True)
+
+
+ROLES = {"work": work, "produce": produce, "sleep": sleep, "migrate": migrate}
 
 if __name__ == "__main__":
     asyncio.run(ROLES[sys.argv[1]](*sys.argv[2:]))

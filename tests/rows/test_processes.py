@@ -1,4 +1,4 @@
-"""K-010, K-053 to K-058, K-153: several processes on one store, and their deaths."""
+"""K-003, K-010, K-054 to K-058, K-142, K-153: several processes on one store, and their deaths."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Child:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.said: list[dict] = []
+        self.complaints = ""
         self._more = asyncio.Event()
         self._reader = asyncio.create_task(self._read())
 
@@ -36,6 +37,8 @@ class Child:
             with contextlib.suppress(ValueError):
                 self.said.append(json.loads(line))
                 self._more.set()
+        assert self.process.stderr is not None
+        self.complaints = (await self.process.stderr.read()).decode()
 
     async def until(self, condition: Callable[[list[dict]], bool]) -> list[dict]:
         async with asyncio.timeout(PATIENCE):
@@ -59,7 +62,9 @@ async def spawn() -> AsyncIterator[Callable]:
 
     async def start(role: str, url: str, argument: object) -> Child:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, str(CHILD), role, url, str(argument), stdout=asyncio.subprocess.PIPE
+            *(sys.executable, str(CHILD), role, url, str(argument)),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
         )
         child = Child(process)
         children.append(child)
@@ -96,7 +101,20 @@ async def all_done(service: QueueService, count: int) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_k058_every_job_runs_exactly_once(shared_url: str, spawn) -> None:
+async def test_k003_ten_processes_migrate_at_once(shared_url: str, spawn, tmp_path: Path) -> None:
+    children = await asyncio.gather(
+        *(spawn("migrate", shared_url, tmp_path / "begin") for _ in range(10))
+    )
+    (tmp_path / "begin").touch()
+    for child in children:
+        await child.until(lambda said: said[-1] == {"migrated": True})
+        assert await child.end(0) == 0
+    async with QueueService(shared_url, migrate="check") as service:
+        await service.add_job("q", "n", 1)
+        assert [job.data for job in await service.list_jobs("q")] == [1]
+
+
+async def test_k010_k058_every_job_runs_exactly_once(shared_url: str, spawn) -> None:
     count = 20_000
     async with QueueService(shared_url) as service:
         for start in range(0, count, 5_000):
@@ -106,6 +124,7 @@ async def test_k058_every_job_runs_exactly_once(shared_url: str, spawn) -> None:
         codes = [await worker.end(signal.SIGTERM) for worker in workers]
         ran = Counter(fact["ran"] for w in workers for fact in w.said if "ran" in fact)
         assert codes == [0] * 4
+        assert [worker.complaints for worker in workers] == [""] * 4
         assert ran == Counter(range(count))
         stats = await service.get_stats("q")
         assert (stats.completed, stats.active, stats.total) == (count, 0, count)
@@ -170,6 +189,34 @@ async def test_no_acknowledged_add_is_lost_to_a_kill(shared_url: str, spawn) -> 
         stored = [job.id async for job in service.iter_jobs("q")]
     assert set(acknowledged) <= set(stored)
     assert len(stored) <= len(acknowledged) + len(producers)
+
+
+async def test_k142_a_killed_worker_is_listed_no_longer_than_its_lease(
+    shared_url: str, spawn, eventually
+) -> None:
+    async with QueueService(shared_url) as service:
+        worker = await spawn("work", shared_url, 3)
+
+        async def listed() -> bool:
+            return [each.pid for each in await service.list_workers()] == [worker.process.pid]
+
+        await eventually(listed)
+        await worker.end(signal.SIGKILL)
+        assert await listed()
+
+        async def is_gone() -> bool:
+            return await service.list_workers() == []
+
+        await eventually(is_gone)
+
+
+async def test_a_job_of_another_process_wakes_a_worker(shared_url: str, spawn) -> None:
+    worker = await spawn("sleep", shared_url, 600)
+    async with QueueService(shared_url) as service:
+        for _ in range(3):
+            job = await service.add_job("q", "quick")
+            assert await job.wait(timeout=PATIENCE) == worker.process.pid
+    assert await worker.end(signal.SIGTERM) == 0
 
 
 async def test_k153_sigterm_ends_a_worker_with_nothing_left(shared_url: str, spawn) -> None:

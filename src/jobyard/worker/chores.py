@@ -25,8 +25,11 @@ REAP_LIMIT: Final = 500
 SWEEP_LIMIT: Final = 1_000
 SWEEP_SECONDS: Final = 60.0
 SWEEP_PAUSE_SECONDS: Final = 0.01
-BEAT_SECONDS: Final = 10.0
-BEAT_TTL_MS: Final = 30_000
+BEAT_SECONDS: Final = (1.0, 10.0)
+"""The shortest and the longest time between two beats; within that it is a third of a lease."""
+
+MISSED_BEATS: Final = 3
+"""A worker is taken for gone when so many beats have not come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +105,11 @@ class Beat:
         concurrency: int,
         queues: Callable[[], tuple[str, ...]],
         active: Callable[[], int],
+        lease_ms: int,
     ) -> None:
-        """Speak for a worker."""
+        """Speak for a worker with such leases."""
+        shortest, longest = BEAT_SECONDS
+        self._seconds = min(longest, max(shortest, lease_ms / 3000))
         self._backend = backend
         self._worker = worker
         self._concurrency = concurrency
@@ -122,8 +128,8 @@ class Beat:
             active=self._active(),
             state=self.state,
         )
-        await self._backend.beat(info, ttl_ms=BEAT_TTL_MS)
+        await self._backend.beat(info, ttl_ms=int(self._seconds * MISSED_BEATS * 1000))
 
     def chore(self) -> Chore:
         """Tell it again and again."""
-        return Chore(what="beat", seconds=BEAT_SECONDS, do=self.send, at_once=True)
+        return Chore(what="beat", seconds=self._seconds, do=self.send, at_once=True)

@@ -278,6 +278,7 @@ class Worker:
             concurrency=self._concurrency,
             queues=lambda: self._routes.queues,
             active=lambda: self._slots.active,
+            lease_ms=self._lease_ms,
         )
 
     def _start(self, crew: Crew, beat: Beat) -> HasEnded:
