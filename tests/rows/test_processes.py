@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from collections import Counter
@@ -47,9 +48,17 @@ class Child:
                 await self._more.wait()
         return self.said
 
+    def send(self, signal_number: int) -> None:
+        """Send a signal.
+
+        `Process.send_signal` would take the exit code of one that has just ended by itself away
+        from who waits for it.
+        """
+        if self.process.returncode is None:
+            os.kill(self.process.pid, signal_number)
+
     async def end(self, signal_number: int) -> int:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(signal_number)
+        self.send(signal_number)
         async with asyncio.timeout(PATIENCE):
             code = await self.process.wait()
             await self._reader
@@ -84,12 +93,12 @@ async def freeze_outside_a_write(child: Child, service: QueueService) -> None:
     """
     async with asyncio.timeout(PATIENCE):
         while True:
-            child.process.send_signal(signal.SIGSTOP)
+            child.send(signal.SIGSTOP)
             try:
                 async with asyncio.timeout(1):
                     await service.resume_queue("probe")
             except (TimeoutError, StoreBusy):
-                child.process.send_signal(signal.SIGCONT)
+                child.send(signal.SIGCONT)
                 await asyncio.sleep(0.01)
             else:
                 return
@@ -173,7 +182,7 @@ async def test_k057_a_frozen_worker_cannot_settle_what_another_finished(shared_u
         other = await spawn("work", shared_url, 1)
         assert await job.wait(timeout=PATIENCE) == other.process.pid
         fence = (await job.refresh()).fence
-        frozen.process.send_signal(signal.SIGCONT)
+        frozen.send(signal.SIGCONT)
         assert await frozen.end(signal.SIGTERM) == 0
         ended = await job.refresh()
         assert (ended.result, ended.fence) == (other.process.pid, fence)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Final
 
 from jobyard.lease import (
     Cancelled,
@@ -19,6 +20,9 @@ from jobyard.lease import (
 )
 
 __all__ = ["Tally", "WorkerStats"]
+
+LOST: Final = Settled.LOST
+"""Looked up once: it is compared with for every job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +66,12 @@ class Tally:
 
     def count(self, settlements: list[Settlement], results: tuple[Settled, ...]) -> list[int]:
         """Count settled runs; answer the places of those that were lost."""
-        counts = self._by_outcome
-        lost: list[int] = []
-        for place, result in enumerate(results):
-            if result is Settled.LOST:
-                lost.append(place)
-            else:
-                counts[type(settlements[place].outcome)] += 1
+        lost = [place for place, result in enumerate(results) if result is LOST]
         self.lost += len(lost)
+        if lost:
+            gone = set(lost)
+            settlements = [each for place, each in enumerate(settlements) if place not in gone]
+        self._by_outcome.update([type(each.outcome) for each in settlements])
         return lost
 
     def stats(self, *, stuck: int) -> WorkerStats:
