@@ -259,7 +259,8 @@ class Server:
 
     def _leave(self) -> None:
         try:
-            self.stop()
+            # What is about to be removed needs no orderly end, which would write it all out first.
+            self.stop(how=signal.SIGQUIT)
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
