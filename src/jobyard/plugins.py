@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Final, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import pluggy
 
@@ -19,6 +21,7 @@ from jobyard.backend import CONTRACT, DEFAULT_NAMESPACE, Backend
 from jobyard.clock import Clock
 from jobyard.errors import (
     AmbiguousScheme,
+    ConfigError,
     ContractMismatch,
     InvalidUrl,
     PluginFailed,
@@ -29,7 +32,14 @@ from jobyard.url import BackendUrl
 if TYPE_CHECKING:
     import typer
 
-__all__ = ["BackendType", "PluginInfo", "Plugins", "load_plugins", "open_backend"]
+__all__ = [
+    "BackendType",
+    "PluginInfo",
+    "Plugins",
+    "TemporaryStore",
+    "load_plugins",
+    "open_backend",
+]
 
 ENTRY_POINTS: Final = "jobyard"
 DISABLED: Final = "JOBYARD_DISABLED_PLUGINS"
@@ -51,12 +61,29 @@ KNOWN: Final[Mapping[str, str]] = {
 class BackendType:
     """A kind of backend: the schemes it serves and where its class is.
 
-    `load` is `module:Class`, imported when one of the schemes is first asked for.
+    `load` is `module:Class`, imported when one of the schemes is first asked for. `temporary` is
+    `module:function`, if such a store can be had for a while, to try things out: given an empty
+    folder that it may use, the function makes a context manager that gives a `TemporaryStore` and
+    leaves no process behind. It raises `ConfigError` where something has to be installed first.
     """
 
     schemes: tuple[str, ...]
     summary: str
     load: str
+    temporary: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemporaryStore:
+    """A store for a while, empty, which several processes may open.
+
+    `summary` says what it is, as part of a sentence. `lasts` tells that it stays in its folder when
+    its time is over, to look at; else it is gone then.
+    """
+
+    url: str
+    summary: str
+    lasts: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +179,22 @@ class Plugins:
                 )
                 raise AmbiguousScheme(msg)
 
+    def temporary(self, scheme: str, folder: Path) -> AbstractContextManager[TemporaryStore]:
+        """Get a store for a while, of the kind that serves a scheme."""
+        owners = self.schemes()
+        found = owners.get(scheme)
+        if found is None:
+            raise self._unknown(scheme, owners)
+        places = [offer.temporary for offer in found if offer.temporary is not None]
+        if not places:
+            able = sorted(
+                name for name, offers in owners.items() if any(o.temporary for o in offers)
+            )
+            msg = f"there is no store of {scheme}:// for a while; there is of {', '.join(able)}"
+            raise ConfigError(msg)
+        make: Callable[[Path], AbstractContextManager[TemporaryStore]] = _load(places[0], scheme)
+        return make(folder)
+
     def _owners(self, scheme: str) -> str:
         names = (p.name for p in self.installed if any(scheme in b.schemes for b in p.backends))
         return "plugins: " + ", ".join(sorted(names))
@@ -176,17 +219,21 @@ class Plugins:
 
 
 def _load_class(offer: BackendType, scheme: str) -> type[Backend]:
-    module, _, name = offer.load.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        msg = f"the backend for {scheme}:// could not be imported from {offer.load}: {error}"
-        raise PluginFailed(msg) from error
+    found = _load(offer.load, scheme)
     if not (isinstance(found, type) and issubclass(found, Backend)):
         msg = f"{offer.load}, offered for {scheme}://, is not a jobyard.backend.Backend"
         raise PluginFailed(msg)
     check_contract(found)
     return found
+
+
+def _load(place: str, scheme: str) -> Any:
+    module, _, name = place.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        msg = f"the backend for {scheme}:// could not be imported from {place}: {error}"
+        raise PluginFailed(msg) from error
 
 
 def check_contract(backend: type[Backend]) -> None:

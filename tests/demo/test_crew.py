@@ -8,6 +8,7 @@ import pytest
 
 from jobyard.demo import crew as crews
 from jobyard.demo.crew import Crew, DemoFailed, WorkerProcess
+from jobyard.demo.place import Place
 
 
 def process(tmp_path: Path, code: str) -> WorkerProcess:
@@ -23,7 +24,8 @@ def process(tmp_path: Path, code: str) -> WorkerProcess:
 
 
 def crew_of(worker: WorkerProcess, tmp_path: Path) -> Crew:
-    crew = Crew("memory://", tmp_path, tmp_path, pace=0.0)
+    place = Place(url="memory://", summary="in memory", lasts=False)
+    crew = Crew(place, tmp_path, tmp_path, pace=0.0)
     crew.everybody.append(worker)
     crew.working.append(worker)
     return crew

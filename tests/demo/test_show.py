@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -16,10 +17,12 @@ from rich.console import Console
 
 from jobyard import QueueService
 from jobyard.demo import show as showing
+from jobyard.demo.place import NAMESPACE
 from jobyard.demo.reading import Reading
 from jobyard.demo.screen import Screen
 from jobyard.demo.show import show
 from jobyard.demo.tree import Entry, Snapshot, portable, take_snapshot
+from jobyard.errors import ConfigError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals and names")
 
@@ -100,6 +103,66 @@ async def look_at(url: str, held: str, *, crashed: int) -> None:
     assert metrics.crashed >= crashed
     assert metrics.started == FILES + metrics.retried + metrics.crashed
     assert summary.result["files"] == FILES
+
+
+@pytest.mark.parametrize("store", ["postgres", "redis"])
+def test_the_demo_runs_on_a_server_made_for_it(tree: Path, place: Path, store: str) -> None:
+    on, text = screen()
+
+    code = asyncio.run(show(tree, on, store=store))
+
+    shown = text.getvalue()
+    assert code == 0, shown
+    assert "server of its own" in shown
+    assert "All right: a worker was killed, yet nothing is lost" in shown
+    assert list(place.iterdir()) == []
+
+
+def test_the_demo_runs_in_a_yard_of_its_own_on_a_store_that_there_is(
+    tree: Path, place: Path, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    asyncio.run(add_one(url))
+    on, text = screen()
+
+    code = asyncio.run(show(tree, on, url=url))
+
+    shown = text.getvalue()
+    assert code == 0, shown
+    assert "All right: a worker was killed, yet nothing is lost" in shown
+    assert asyncio.run(queues_of(url)) == (["index"], [])
+    with pytest.raises(ConfigError, match="last half minute: try again later"):
+        asyncio.run(show(tree, on, url=url))
+    assert list(place.iterdir()) == []
+
+
+async def add_one(url: str) -> None:
+    async with QueueService(url) as service:
+        await service.add_job("index", "of-somebody-else")
+
+
+async def queues_of(url: str) -> tuple[list[str], list[str]]:
+    async with QueueService(url) as own, QueueService(url, namespace=NAMESPACE) as demo:
+        assert (await own.get_stats("index")).waiting == 1
+        return await own.list_queues(), await demo.list_queues()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"url": "memory://"}, "cannot be shared"),
+        ({"store": "memory"}, "there is no store of memory:// for a while"),
+        ({"store": "nonsense"}, "no installed backend serves nonsense://"),
+        ({"store": "postgres", "keep": True}, "leave out --keep"),
+    ],
+)
+def test_a_store_that_the_demo_cannot_run_on_is_refused(
+    tmp_path: Path, place: Path, options: dict[str, Any], message: str
+) -> None:
+    on, _ = screen()
+    with pytest.raises(ConfigError, match=message):
+        asyncio.run(show(tmp_path, on, **options))
+    assert list(place.iterdir()) == []
 
 
 def screen() -> tuple[Screen, io.StringIO]:

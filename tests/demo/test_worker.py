@@ -1,12 +1,13 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 
 def test_a_worker_ends_when_its_parent_is_gone(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'jobs.db'}"
     with subprocess.Popen(
-        [sys.executable, "-m", "jobyard.demo.worker", "--url", url, "--root", str(tmp_path)],
+        [sys.executable, "-m", "jobyard.demo.worker", "--root", str(tmp_path)],
+        env={**os.environ, "JOBYARD_URL": f"sqlite:///{tmp_path / 'jobs.db'}"},
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

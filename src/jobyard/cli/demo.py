@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from jobyard.cli.store import warn_of_secrets
+from jobyard.errors import ConfigError
+
 __all__ = ["demo"]
+
+URL_VARIABLE: Final = "JOBYARD_DEMO_URL"
 
 
 def demo(
@@ -16,9 +22,27 @@ def demo(
     ] = Path(),
     *,
     limit: Annotated[int, typer.Option(help="Index at most so many files.", min=0)] = 5_000,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the database to look at.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the jobs to look at.")] = False,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="Run on a store of this kind, made for the demo: sqlite (if nothing is said), "
+            "postgres, redis.",
+            show_default=False,
+        ),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Run on this store, in a namespace of the demo's own. With a password, name it in "
+            f"{URL_VARIABLE} instead.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Index a folder with jobs on one SQLite file, and kill a worker meanwhile.
+    """Index a folder with jobs on any store, and kill a worker meanwhile.
 
     Two worker processes read every file (checksum, lines, words, bytes). Some runs fail and are
     retried, one worker is killed with jobs in hand, and in the end the totals are compared with a
@@ -30,8 +54,17 @@ def demo(
 
     from rich.console import Console  # noqa: PLC0415
 
+    from jobyard.demo.place import STORE  # noqa: PLC0415
     from jobyard.demo.screen import Screen  # noqa: PLC0415
     from jobyard.demo.show import show  # noqa: PLC0415
 
-    code = asyncio.run(show(folder, Screen(Console(highlight=False)), limit=limit, keep=keep))
+    if store is not None and url is not None:
+        msg = "give --store, to have a store made, or --url, to take one that there is"
+        raise ConfigError(msg)
+    if url is not None:
+        warn_of_secrets(url, variable=URL_VARIABLE)
+    elif store is None:
+        url = os.environ.get(URL_VARIABLE) or None
+    screen = Screen(Console(highlight=False))
+    code = asyncio.run(show(folder, screen, limit=limit, keep=keep, store=store or STORE, url=url))
     raise typer.Exit(code)

@@ -16,7 +16,14 @@ from jobyard.url import BackendUrl
 if TYPE_CHECKING:
     from jobyard import QueueService
 
-__all__ = ["JsonOption", "NamespaceOption", "UrlArgument", "opened", "service_for"]
+__all__ = [
+    "JsonOption",
+    "NamespaceOption",
+    "UrlArgument",
+    "opened",
+    "service_for",
+    "warn_of_secrets",
+]
 
 URL_VARIABLE: Final = "JOBYARD_URL"
 SECRETS: Final = frozenset({"password", "passwd", "pass", "secret", "token"})
@@ -45,13 +52,19 @@ def service_for(url: str | None, namespace: str | None) -> QueueService:
             "environment"
         )
         raise ConfigError(msg)
-    if url is not None and _has_secret(url):
+    if url is not None:
+        warn_of_secrets(url)
+    return QueueService(url, namespace=namespace, migrate="check")
+
+
+def warn_of_secrets(url: str, *, variable: str = URL_VARIABLE) -> None:
+    """Say so if a URL among the arguments of a command has a password."""
+    if _has_secret(url):
         print(
             "jobyard: warning: other users of this machine can see the password in the arguments "
-            f"of this command; set {URL_VARIABLE} in the environment instead",
+            f"of this command; set {variable} in the environment instead",
             file=sys.stderr,
         )
-    return QueueService(url, namespace=namespace, migrate="check")
 
 
 @asynccontextmanager

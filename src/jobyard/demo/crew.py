@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from jobyard.demo.place import Place
 from jobyard.errors import JobyardError
 
 __all__ = ["Crew", "DemoFailed", "WorkerProcess"]
 
 GRACE_SECONDS: Final = 10.0
 TAIL_LINES: Final = 15
+URL_VARIABLE: Final = "JOBYARD_URL"
 
 CAN_FREEZE: Final = hasattr(signal, "SIGSTOP")
 
@@ -92,9 +94,13 @@ class WorkerProcess:
 class Crew:
     """Starts worker processes, and leaves none behind."""
 
-    def __init__(self, url: str, root: Path, logs: Path, *, pace: float) -> None:
+    def __init__(self, place: Place, root: Path, logs: Path, *, pace: float) -> None:
         """Say what the workers of this crew work on; none is started yet."""
-        self._arguments = ["--url", url, "--root", str(root), "--pace", str(pace)]
+        self._arguments = ["--root", str(root), "--pace", str(pace)]
+        if place.namespace is not None:
+            self._arguments += ["--namespace", place.namespace]
+        # In the environment, because everybody can see the arguments of a process.
+        self._environment = {**os.environ, URL_VARIABLE: place.url}
         self._logs = logs
         self.everybody: list[WorkerProcess] = []
         self.working: list[WorkerProcess] = []
@@ -107,7 +113,11 @@ class Crew:
         command = [sys.executable, "-P", "-m", "jobyard.demo.worker", *self._arguments]
         with log.open("wb") as output:
             process = subprocess.Popen(  # noqa: S603 - our own module
-                command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT
+                command,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
             )
         worker = WorkerProcess(number=number, process=process, log=log)
         self.everybody.append(worker)

@@ -40,12 +40,14 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the first attempt fails, to show a retry."""
 
 
-def indexing_service(url: str, root: Path, *, pace: float = 0.0) -> QueueService:
-    """Make the service that a worker of the demo runs.
+def indexing_service(
+    root: Path, *, namespace: str | None = None, pace: float = 0.0
+) -> QueueService:
+    """Make the service that a worker of the demo runs, on the store that JOBYARD_URL names.
 
     A run takes at least `pace` seconds, so that a small tree leaves time to look on.
     """
-    service = QueueService(url)
+    service = QueueService(namespace=namespace)
 
     @service.handler(FILES, "index-file")
     def index_file(job: Job) -> dict[str, Any]:

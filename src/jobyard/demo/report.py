@@ -146,13 +146,20 @@ def verdict(story: Story, screen: Screen) -> None:
 
 
 def report_kept(story: Story, screen: Screen) -> None:
-    """Say where the database stays, and how to look at it."""
-    program = shlex.join(program_of(sys.argv[0]))
+    """Say what stays and where, and how to look at it."""
     screen.say()
     screen.say(f"kept: {story.folder}")
+    place = story.place
+    if not place.lasts:
+        screen.say("The store is gone; what is kept are the logs of the workers.")
+        return
+    if place.namespace is not None:
+        screen.say(f"The jobs are kept too: {place.summary}")
+        return
+    program = shlex.join(program_of(sys.argv[0]))
     for command in ("stats", "doctor"):
         screen.console.print(
-            f"  {program} {command} {shlex.quote(story.url)}",
+            f"  {program} {command} {shlex.quote(place.url)}",
             soft_wrap=True, markup=False, highlight=False,
         )  # fmt: skip
 

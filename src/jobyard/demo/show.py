@@ -14,10 +14,11 @@ from jobyard.demo.account import take_account
 from jobyard.demo.crew import DemoFailed
 from jobyard.demo.indexing import SUMMARY_ID, readings_of, totals_of
 from jobyard.demo.orders import FAILS_EVERY
+from jobyard.demo.place import STORE, clear, enter, lent, made
 from jobyard.demo.reading import Reading, read_entry
 from jobyard.demo.report import report, report_kept
 from jobyard.demo.screen import Screen, counted
-from jobyard.demo.story import Story, url_of
+from jobyard.demo.story import Story
 from jobyard.demo.totals import compare
 from jobyard.demo.tree import Snapshot, portable, take_snapshot
 from jobyard.demo.watch import index
@@ -28,21 +29,37 @@ __all__ = ["LIMIT", "show"]
 LIMIT: Final = 5_000
 
 
-async def show(root: Path, screen: Screen, *, limit: int = LIMIT, keep: bool = False) -> int:
+async def show(
+    root: Path,
+    screen: Screen,
+    *,
+    limit: int = LIMIT,
+    keep: bool = False,
+    store: str = STORE,
+    url: str | None = None,
+) -> int:
     """Index a folder, kill a worker meanwhile, compare the outcome with a plain walk.
 
-    Returns the exit code: 0 if all is right, 1 if anything differs. The database is removed, unless
+    The jobs are in a store of its own, of the kind `store`, or in the one that `url` names. Returns
+    the exit code: 0 if all is right, 1 if anything differs. What the demo made is removed, unless
     something differs or `keep` says otherwise.
     """
     snapshot = take_snapshot(root, limit=limit)
     folder = new_folder()
-    story = Story(snapshot=snapshot, folder=folder, url=url_of(folder / "jobs.db"))
-    stays = keep
+    stays = False
     try:
-        introduce(story, screen)
-        await play(story, screen)
-        report(story, screen)
-        stays = keep or bool(story.problems)
+        with made(store, folder, keep=keep) if url is None else lent(url) as place:
+            story = Story(snapshot=snapshot, folder=folder, place=place)
+            await enter(place)
+            stays = keep
+            try:
+                introduce(story, screen)
+                await play(story, screen)
+                report(story, screen)
+                stays = keep or bool(story.problems)
+            finally:
+                if not stays:
+                    await clear(place)
     finally:
         if not stays:
             shutil.rmtree(folder, ignore_errors=True)
@@ -70,7 +87,7 @@ def introduce(story: Story, screen: Screen) -> None:
         rows.append(("cut", f"there are more: --limit takes the first {story.files:,}"))
     if left_out := left_out_of(snapshot):
         rows.append(("left out", ", ".join(left_out)))
-    rows.append(("store", "one SQLite file, shared by all processes"))
+    rows.append(("store", story.place.summary))
     if story.files:
         rows += [
             ("order", "large files first: a large one that starts last is waited for"),
@@ -96,7 +113,7 @@ def left_out_of(snapshot: Snapshot) -> list[str]:
 async def play(story: Story, screen: Screen) -> None:
     """Let it happen, and check the outcome."""
     try:
-        async with QueueService(story.url) as service:
+        async with story.place.service() as service:
             with screen:
                 await index(service, story, screen)
             await check(service, story)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 from jobyard.demo.account import Account
 from jobyard.demo.crash import Crash
+from jobyard.demo.place import Place
 from jobyard.demo.reading import Reading
 from jobyard.demo.totals import Comparison
 from jobyard.demo.tree import Snapshot
 from jobyard.demo.worker import CONCURRENCY
 
-__all__ = ["WORKERS", "Story", "pace_of", "url_of"]
+__all__ = ["WORKERS", "Story", "pace_of"]
 
 WORKERS: Final = 2
 
@@ -29,8 +29,9 @@ class Story:
 
     snapshot: Snapshot
     folder: Path
-    """Where the database and the logs of the workers are."""
-    url: str
+    """Where the logs of the workers are, and a store that is a file."""
+    place: Place
+    """Where the jobs are."""
     crash: Crash | None = None
     names: dict[str, str] = field(default_factory=dict)
     """The names of the workers in the output, by their ids."""
@@ -58,12 +59,3 @@ def pace_of(files: int) -> float:
     if not files or files >= PACED_FILES:
         return 0.0
     return min(LONGEST_PACE, PACED_SECONDS * WORKERS * CONCURRENCY / files)
-
-
-def url_of(database: Path) -> str:
-    """Write the URL of a SQLite file.
-
-    >>> url_of(Path("a folder/jobs.db"))
-    'sqlite:///a%20folder/jobs.db'
-    """
-    return f"sqlite:///{quote(database.as_posix())}"

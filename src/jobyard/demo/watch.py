@@ -54,7 +54,7 @@ async def index(service: QueueService, story: Story, screen: Screen) -> None:
         f"{counted(story.files, 'job')} added, and one that sums up their results, "
         f"due in {SUMMARY_DELAY:g} s"
     )
-    crew = Crew(story.url, story.snapshot.root.absolute(), story.folder, pace=story.pace)
+    crew = Crew(story.place, story.snapshot.root.absolute(), story.folder, pace=story.pace)
     try:
         for _ in range(WORKERS):
             start_worker(crew, screen)

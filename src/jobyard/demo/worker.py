@@ -24,15 +24,15 @@ POLL_INTERVAL: Final = 0.25
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Work until SIGTERM, or until whoever started this is gone."""
+    """Work until SIGTERM, or until whoever started this is gone. JOBYARD_URL names the store."""
     parser = argparse.ArgumentParser(description="A worker of the demo.")
-    parser.add_argument("--url", required=True)
+    parser.add_argument("--namespace")
     parser.add_argument("--root", required=True, type=Path)
     parser.add_argument("--pace", type=float, default=0.0)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    service = indexing_service(options.url, options.root, pace=options.pace)
+    service = indexing_service(options.root, namespace=options.namespace, pace=options.pace)
     asyncio.run(service.run(concurrency=CONCURRENCY, lease=LEASE, poll_interval=POLL_INTERVAL))
 
 

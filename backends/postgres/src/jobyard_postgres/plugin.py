@@ -14,5 +14,6 @@ def jobyard_backends() -> list[BackendType]:
             schemes=("postgresql", "postgres"),
             summary="jobs in a PostgreSQL database",
             load="jobyard_postgres.backend:PostgresBackend",
+            temporary="jobyard_postgres.temporary:temporary",
         )
     ]

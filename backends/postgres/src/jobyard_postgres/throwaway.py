@@ -82,7 +82,7 @@ class Server:
 
     def __enter__(self) -> Self:
         """Start the server."""
-        self._folder = Path(tempfile.mkdtemp(prefix="jobyard-pg-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="jobyard-pg-", dir=_place()))
         try:
             self._settle_owner()
             self._run("initdb", "-D", str(self._data), *self._init_options())
@@ -263,6 +263,18 @@ class Server:
             self.stop(how=signal.SIGQUIT)
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _place() -> str:
+    """Choose where the folder goes: for root, where its server's user can enter it too."""
+    usual = tempfile.gettempdir()
+    if os.geteuid() != 0:
+        return usual
+    for place in (usual, "/tmp", "/var/tmp"):  # noqa: S108 - a folder of our own goes in there
+        folders = (Path(place).resolve(), *Path(place).resolve().parents)
+        if all(folder.is_dir() and folder.stat().st_mode & 0o001 for folder in folders):
+            return place
+    return usual
 
 
 def find_programs() -> Path:

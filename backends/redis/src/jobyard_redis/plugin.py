@@ -14,5 +14,6 @@ def jobyard_backends() -> list[BackendType]:
             schemes=("redis", "rediss", "unix", "valkey"),
             summary="jobs in Redis or Valkey, for the processes of many machines",
             load="jobyard_redis.backend:RedisBackend",
+            temporary="jobyard_redis.temporary:temporary",
         )
     ]

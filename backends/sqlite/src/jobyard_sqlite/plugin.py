@@ -14,5 +14,6 @@ def jobyard_backends() -> list[BackendType]:
             schemes=("sqlite",),
             summary="jobs in one file, for the processes of one machine",
             load="jobyard_sqlite.backend:SqliteBackend",
+            temporary="jobyard_sqlite.temporary:temporary",
         )
     ]
