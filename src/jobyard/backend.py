@@ -19,6 +19,7 @@ from typing import ClassVar
 from jobyard.clock import Clock
 from jobyard.contract import CONTRACT, DEFAULT_NAMESPACE, Capability
 from jobyard.edits import Change, Changed, Control, Sweep, Swept
+from jobyard.errors import Unsupported
 from jobyard.events import EventPage, Notice
 from jobyard.health import Finding, Health
 from jobyard.job import Added, JobRecord, Unit
@@ -344,6 +345,19 @@ class Backend(ABC):
 
         SCHED-1 [0.1] All fields come back as put.
         """
+
+    async def swap_schedule(
+        self, key: str, *, old: ScheduleRecord | None, new: ScheduleRecord | None
+    ) -> bool:
+        """Put one schedule in the place of another, or of none; with `new` as `None` forget it.
+
+        SCHED-6 [0.3] It happens only if what is stored for the key equals `old` (`None`: nothing
+            is), and the answer tells whether it did: of any number of callers with the same `old`,
+            one.
+        """
+        del key, old, new
+        msg = f"{type(self).__name__} does not swap schedules: that is contract 0.3"
+        raise Unsupported(msg)
 
     @abstractmethod
     async def drop_schedules(self, keys: Sequence[str]) -> int:

@@ -17,7 +17,7 @@ from jobyard.memory.step import Step
 from jobyard.query import Page
 from jobyard.schedule import ScheduleRecord
 
-__all__ = ["add", "drop_schedules", "fire", "list_schedules", "put_schedules"]
+__all__ = ["add", "drop_schedules", "fire", "list_schedules", "put_schedules", "swap_schedule"]
 
 CREATED: Final = AddOutcome.CREATED  # named once for the reason told in states.py
 
@@ -74,6 +74,20 @@ def put_schedules(step: Step, schedules: Sequence[ScheduleRecord]) -> None:
     """Store schedules, each replacing the one of its key."""
     for schedule in schedules:
         step.yard.schedules[schedule.key] = schedule
+
+
+def swap_schedule(
+    step: Step, key: str, *, old: ScheduleRecord | None, new: ScheduleRecord | None
+) -> bool:
+    """Put one schedule in the place of another, if that is what is stored."""
+    schedules = step.yard.schedules
+    if schedules.get(key) != old:
+        return False
+    if new is not None:
+        schedules[key] = new
+    elif old is not None:
+        del schedules[key]
+    return True
 
 
 def drop_schedules(step: Step, keys: Sequence[str]) -> int:

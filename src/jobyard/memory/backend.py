@@ -201,6 +201,13 @@ class MemoryBackend(Backend):
         with self._work() as (engine, now):
             engine.put_schedules(schedules, now=now)
 
+    async def swap_schedule(
+        self, key: str, *, old: ScheduleRecord | None, new: ScheduleRecord | None
+    ) -> bool:
+        """Put one schedule in the place of another, if that is what is stored."""
+        with self._work() as (engine, now):
+            return engine.swap_schedule(key, old=old, new=new, now=now)
+
     async def drop_schedules(self, keys: Sequence[str]) -> int:
         """Forget schedules."""
         with self._work() as (engine, now):

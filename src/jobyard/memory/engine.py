@@ -166,6 +166,13 @@ class Engine:
         with self._step(now) as step:
             adding.put_schedules(step, schedules)
 
+    def swap_schedule(
+        self, key: str, *, old: ScheduleRecord | None, new: ScheduleRecord | None, now: int
+    ) -> bool:
+        """Put one schedule in the place of another, if that is what is stored."""
+        with self._step(now) as step:
+            return adding.swap_schedule(step, key, old=old, new=new)
+
     def drop_schedules(self, keys: Sequence[str], *, now: int) -> int:
         """Forget schedules."""
         with self._step(now) as step:
