@@ -129,14 +129,11 @@ def _instant_of(zone: ZoneInfo, local: int) -> int:
 def _first_jump(zone: ZoneInfo, begin: int, end: int) -> int | None:
     """Tell the first instant in `(begin, end]` from which the clock shows another offset."""
     offset = _offset(zone, begin)
-    low = begin
-    while low < end:
-        high = min(low + DAY_MS, end)
-        if _offset(zone, high) != offset:
-            break
-        low = high
-    else:
-        return None
+    low, high = begin, min(begin + DAY_MS, end)
+    while _offset(zone, high) == offset:
+        if high >= end:
+            return None
+        low, high = high, min(high + DAY_MS, end)
     while high - low > 1:
         middle = (low + high) // 2
         if _offset(zone, middle) == offset:
@@ -209,9 +206,9 @@ def _times(expression: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=256)
-def _zone(name: object) -> ZoneInfo:
+def _zone(name: str) -> ZoneInfo:
     try:
-        return ZoneInfo(name)  # type: ignore[arg-type] - what is no name is refused below
+        return ZoneInfo(name)
     except (KeyError, ValueError, TypeError, OSError):
         msg = (
             f"{name!r} is not a time zone known here: it is a name such as 'Europe/Berlin'; where "

@@ -34,6 +34,8 @@ HINTS: Final[Mapping[str, str]] = MappingProxyType(
         "REAP-5": "two reapers select the same expired leases before either moves them",
         "FIND-2": "pages are cut by offset, or by a value that changes",
         "SCHED-4": "the schedule is read and written in two steps, without comparing next_at",
+        "SCHED-6": "the schedule is compared in one step and written in another, or not all of it "
+        "is compared",
         "LIMIT-1": "active jobs are counted in one step and claimed in another, without a lock "
         "between them",
         "LIMIT-2": "starts are counted by the clock's seconds or as an average, not over every "

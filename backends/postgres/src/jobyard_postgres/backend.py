@@ -187,6 +187,12 @@ class PostgresBackend(Backend):
         """Store schedules."""
         await signals.put_schedules(self._opened(), schedules)
 
+    async def swap_schedule(
+        self, key: str, *, old: ScheduleRecord | None, new: ScheduleRecord | None
+    ) -> bool:
+        """Put one schedule in the place of another, if that is what is stored."""
+        return await signals.swap_schedule(self._opened(), key, old=old, new=new)
+
     async def drop_schedules(self, keys: Sequence[str]) -> int:
         """Forget schedules."""
         return await signals.drop_schedules(self._opened(), keys)

@@ -35,6 +35,28 @@ async def put_schedules(store: Store, schedules: Sequence[ScheduleRecord]) -> No
     )
 
 
+async def swap_schedule(
+    store: Store, key: str, *, old: ScheduleRecord | None, new: ScheduleRecord | None
+) -> bool:
+    """Put one schedule in the place of another, if that is what is stored."""
+    (swapped,) = await store.call_one(
+        "swap_schedule", store.fast, key, *_fields(old), *_fields(new)
+    )
+    return bool(swapped)
+
+
+def _fields(schedule: ScheduleRecord | None) -> tuple[object, ...]:
+    if schedule is None:
+        return (None,) * 5
+    return (
+        schedule.definition,
+        schedule.next_at,
+        schedule.paused,
+        schedule.fired,
+        schedule.last_at,
+    )
+
+
 async def drop_schedules(store: Store, keys: Sequence[str]) -> int:
     """Forget schedules; tell how many there were."""
     (dropped,) = await store.call_one("drop_schedules", store.fast, texts(keys))

@@ -242,6 +242,13 @@ class RedisBackend(Backend):
         """Store schedules."""
         await self._link.run("put_schedules", *signals.schedule_arguments(schedules))
 
+    async def swap_schedule(
+        self, key: str, *, old: ScheduleRecord | None, new: ScheduleRecord | None
+    ) -> bool:
+        """Put one schedule in the place of another, if that is what is stored."""
+        arguments = signals.swap_arguments(old, new)
+        return bool(await self._link.run("swap_schedule", key, *arguments, again=False))
+
     async def drop_schedules(self, keys: Sequence[str]) -> int:
         """Forget schedules."""
         dropped: int = await self._link.run("drop_schedules", *keys, again=False)

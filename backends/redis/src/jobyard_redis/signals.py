@@ -39,12 +39,30 @@ def schedule_arguments(schedules: Sequence[ScheduleRecord]) -> list[Argument]:
     """Write schedules for the script."""
     found: list[Argument] = []
     for each in schedules:
-        next_at = "" if each.next_at is None else str(each.next_at)
-        last_at = "" if each.last_at is None else str(each.last_at)
-        paused = "1" if each.paused else "0"
-        line = f"{paused}|{next_at}|{last_at}|{each.fired}|".encode()
-        found += (each.key, next_at, paused, line + each.definition)
+        found += (each.key, _or_empty(each.next_at), _paused(each), _whole(each))
     return found
+
+
+def swap_arguments(old: ScheduleRecord | None, new: ScheduleRecord | None) -> list[Argument]:
+    """Write the schedule that is expected and the one for its place; empty stands for none."""
+    expected = b"" if old is None else _whole(old)
+    if new is None:
+        return [expected, "", "", b""]
+    return [expected, _or_empty(new.next_at), _paused(new), _whole(new)]
+
+
+def _whole(schedule: ScheduleRecord) -> bytes:
+    """Write a schedule as it is stored, the same bytes each time."""
+    instants = f"{_or_empty(schedule.next_at)}|{_or_empty(schedule.last_at)}"
+    return f"{_paused(schedule)}|{instants}|{schedule.fired}|".encode() + schedule.definition
+
+
+def _paused(schedule: ScheduleRecord) -> str:
+    return "1" if schedule.paused else "0"
+
+
+def _or_empty(instant: int | None) -> str:
+    return "" if instant is None else str(instant)
 
 
 def schedule_page(said: Sequence[Any], *, after: str | None, limit: int) -> Page[ScheduleRecord]:

@@ -58,6 +58,7 @@ class Signals:
             select(*columns).where(key > bindparam("after")).order_by(key).limit(bindparam("limit"))
         )
         self.schedules = flavor.compile(page)
+        self.schedule = flavor.compile(select(*columns).where(key == bindparam("of")))
         self.due_schedules = flavor.compile(
             page.where(schedule.c.paused.is_(False), schedule.c.next_at <= bindparam("now"))
         )

@@ -228,6 +228,12 @@ class SqliteBackend(Backend):
         """Store schedules."""
         await self._write(lambda tx: signals.put_schedules(tx, schedules))
 
+    async def swap_schedule(
+        self, key: str, *, old: ScheduleRecord | None, new: ScheduleRecord | None
+    ) -> bool:
+        """Put one schedule in the place of another, if that is what is stored."""
+        return await self._write(lambda tx: signals.swap_schedule(tx, key, old=old, new=new))
+
     async def drop_schedules(self, keys: Sequence[str]) -> int:
         """Forget schedules."""
         return await self._write(lambda tx: signals.drop_schedules(tx, keys))

@@ -38,6 +38,20 @@ def put_schedules(tx: Transaction, schedules: Sequence[ScheduleRecord]) -> None:
         tx.run(tx.signals.put_schedule, msgspec.structs.asdict(schedule))
 
 
+def swap_schedule(
+    tx: Transaction, key: str, *, old: ScheduleRecord | None, new: ScheduleRecord | None
+) -> bool:
+    """Put one schedule in the place of another, if that is what is stored."""
+    rows = tx.rows(tx.signals.schedule, {"of": key})
+    if (_schedule(rows[0]) if rows else None) != old:
+        return False
+    if new is not None:
+        put_schedules(tx, [new])
+    elif old is not None:
+        drop_schedules(tx, [key])
+    return True
+
+
 def drop_schedules(tx: Transaction, keys: Sequence[str]) -> int:
     """Forget schedules; tell how many there were."""
     listed = msgspec.json.encode(list(keys)).decode()
@@ -51,18 +65,20 @@ def list_schedules(
     limit = max(limit, 0)
     parameters = {"after": after or "", "limit": limit + 1, "now": due_at}
     rows = look.rows(sql.schedules if due_at is None else sql.due_schedules, parameters)
-    items = tuple(
-        ScheduleRecord(
-            key=key,
-            definition=definition,
-            next_at=next_at,
-            paused=bool(paused),
-            fired=fired,
-            last_at=last_at,
-        )
-        for key, definition, next_at, paused, fired, last_at in rows[:limit]
-    )
+    items = tuple(map(_schedule, rows[:limit]))
     return Page(items=items, next=items[-1].key if items and len(rows) > limit else None)
+
+
+def _schedule(row: Sequence[Any]) -> ScheduleRecord:
+    key, definition, next_at, paused, fired, last_at = row
+    return ScheduleRecord(
+        key=key,
+        definition=definition,
+        next_at=next_at,
+        paused=bool(paused),
+        fired=fired,
+        last_at=last_at,
+    )
 
 
 def fire(

@@ -54,6 +54,72 @@ class Scheduling(Chapter):
         assert await _keys(yard) == ["b"]
         assert await yard.backend.fire("a", expected=5, next_at=6, jobs=specs("j")) is None
 
+    @clause("SCHED-6")
+    async def test_one_of_many_callers_puts_the_first(self, yard: Yard) -> None:
+        handles = [yard.backend, *[await yard.another() for _ in range(3)]]
+        records = [_every("a", n) for n in range(12)]
+        calls = [
+            handle.swap_schedule("a", old=None, new=record)
+            for handle, record in zip(handles * 3, records, strict=True)
+        ]
+        answers = await asyncio.gather(*calls)
+        assert sum(answers) == 1
+        assert (await yard.backend.schedules()).items == (records[answers.index(True)],)
+
+    @clause("SCHED-6")
+    @pytest.mark.parametrize(
+        "other",
+        [
+            ScheduleRecord(key="a", definition=b"2", next_at=5, fired=9, last_at=4),
+            ScheduleRecord(key="a", definition=b"1", next_at=6, fired=9, last_at=4),
+            ScheduleRecord(key="a", definition=b"1", next_at=None, fired=9, last_at=4),
+            ScheduleRecord(key="a", definition=b"1", next_at=5, fired=8, last_at=4),
+            ScheduleRecord(key="a", definition=b"1", next_at=5, fired=9, last_at=None),
+            ScheduleRecord(key="a", definition=b"1", next_at=5, fired=9, last_at=4, paused=True),
+            None,
+        ],
+    )
+    async def test_what_is_not_as_expected_stays(
+        self, yard: Yard, other: ScheduleRecord | None
+    ) -> None:
+        stored = ScheduleRecord(key="a", definition=b"1", next_at=5, fired=9, last_at=4)
+        await yard.backend.put_schedules([stored])
+        for new in (_every("a", 77), None):
+            assert not await yard.backend.swap_schedule("a", old=other, new=new)
+        assert (await yard.backend.schedules()).items == (stored,)
+
+    @clause("SCHED-6", "SCHED-3")
+    @pytest.mark.parametrize("last_at", [None, 4])
+    async def test_what_is_as_expected_is_replaced_or_forgotten(
+        self, yard: Yard, last_at: int | None
+    ) -> None:
+        backend = yard.backend
+        first = ScheduleRecord(
+            key="a", definition=bytes(range(256)), next_at=yard.now, last_at=last_at
+        )
+        bystander = _every("b", yard.now)
+        await backend.put_schedules([first, bystander])
+        second = ScheduleRecord(key="a", definition=b"", next_at=None, paused=True, fired=7)
+        assert await backend.swap_schedule("a", old=first, new=second)
+        assert (await backend.schedules()).items == (second, bystander)
+        assert await _keys(yard, due=True) == ["b"]
+        assert await backend.swap_schedule("a", old=second, new=None)
+        assert (await backend.schedules()).items == (bystander,)
+        assert not await backend.swap_schedule("a", old=second, new=first)
+        assert await backend.swap_schedule("a", old=None, new=None)
+        assert await backend.swap_schedule("a", old=None, new=first)
+        assert await _keys(yard, due=True) == ["a", "b"]
+
+    @clause("SCHED-6", "SCHED-4")
+    async def test_a_tick_fired_meanwhile_hinders_the_swap(self, yard: Yard) -> None:
+        stored = _every("a", yard.now)
+        await yard.backend.put_schedules([stored])
+        assert await yard.backend.fire("a", expected=yard.now, next_at=9, jobs=specs("j"))
+        assert not await yard.backend.swap_schedule("a", old=stored, new=stored)
+        (moved,) = (await yard.backend.schedules()).items
+        assert (moved.next_at, moved.fired) == (9, 1)
+        assert await yard.backend.swap_schedule("a", old=moved, new=stored)
+
     @clause("SCHED-3")
     async def test_only_what_is_due_is_listed(self, yard: Yard) -> None:
         now = yard.now

@@ -210,6 +210,20 @@ class Model(RuleBasedStateMachine):
         found = list({each.key: each for each in schedules}.values())
         self.twins.same("SCHED-1", lambda side: side.acting.put_schedules(found))
 
+    @precondition(lambda self: self.twins.has(LIMITS))
+    @rule(schedule=shapes.schedules, as_stored=st.booleans(), forget=st.booleans())
+    def swap_schedule(self, schedule: ScheduleRecord, *, as_stored: bool, forget: bool) -> None:
+        """Put a schedule in the place of another, which may be there or not."""
+        key = schedule.key
+
+        async def swap(side: Side) -> bool:
+            page = await side.acting.schedules()
+            stored = {each.key: each for each in page.items}.get(key)
+            old = stored if as_stored else schedule
+            return await side.acting.swap_schedule(key, old=old, new=None if forget else schedule)
+
+        self.twins.same("SCHED-6", swap)
+
     @rule(keys=st.lists(st.sampled_from(("s1", "s2", "s3")), unique=True))
     def drop_schedules(self, keys: list[str]) -> None:
         """Forget schedules."""

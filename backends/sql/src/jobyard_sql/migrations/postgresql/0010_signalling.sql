@@ -16,6 +16,36 @@ BEGIN
         last_at = excluded.last_at;
 END $$;
 
+-- Put a schedule in the place of the one given; a definition of null stands for no schedule.
+CREATE FUNCTION {ns}_swap_schedule(
+    p_fast BOOLEAN, p_key TEXT,
+    p_definition BYTEA, p_next BIGINT, p_paused BOOLEAN, p_fired BIGINT, p_last BIGINT,
+    p_new_definition BYTEA, p_new_next BIGINT, p_new_paused BOOLEAN, p_new_fired BIGINT,
+    p_new_last BIGINT
+) RETURNS BOOLEAN LANGUAGE plpgsql
+SET search_path FROM CURRENT AS $$
+BEGIN
+    PERFORM {ns}_begin(NULL, p_fast);
+    IF p_definition IS NULL AND p_new_definition IS NULL THEN
+        RETURN NOT EXISTS (SELECT FROM {ns}_schedule WHERE key = p_key);
+    ELSIF p_definition IS NULL THEN
+        INSERT INTO {ns}_schedule (key, definition, next_at, paused, fired, last_at)
+        VALUES (p_key, p_new_definition, p_new_next, p_new_paused, p_new_fired, p_new_last)
+        ON CONFLICT (key) DO NOTHING;
+    ELSIF p_new_definition IS NULL THEN
+        DELETE FROM {ns}_schedule WHERE key = p_key AND definition = p_definition
+            AND next_at IS NOT DISTINCT FROM p_next AND paused = p_paused AND fired = p_fired
+            AND last_at IS NOT DISTINCT FROM p_last;
+    ELSE
+        UPDATE {ns}_schedule SET definition = p_new_definition, next_at = p_new_next,
+            paused = p_new_paused, fired = p_new_fired, last_at = p_new_last
+        WHERE key = p_key AND definition = p_definition
+            AND next_at IS NOT DISTINCT FROM p_next AND paused = p_paused AND fired = p_fired
+            AND last_at IS NOT DISTINCT FROM p_last;
+    END IF;
+    RETURN FOUND;
+END $$;
+
 CREATE FUNCTION {ns}_drop_schedules(p_fast BOOLEAN, p_keys TEXT[]) RETURNS INTEGER
 LANGUAGE plpgsql
 SET search_path FROM CURRENT AS $$
