@@ -1,23 +1,29 @@
-"""The contract, on real servers."""
+"""The contract, on real servers and on fakeredis."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 
 import pytest
+from backends.redis.tests.fake import FakeHarness
 from redis import Redis
 
 from jobyard_conformance.harness import Harness, UrlHarness
 from jobyard_conformance.suite import ConformanceSuite
 from jobyard_redis.throwaway import ThrowawayServer
 
+NAMED = "JOBYARD_TEST_REDIS_URL"
+"""The environment variable with the URL of one more server, to which the tests may write."""
 
-class ServerHarness(UrlHarness):
-    """A namespace of its own for each test, on a server of the session's."""
+NOWHERE = "redis://user:s3cret@127.0.0.1:1/0"
 
-    def __init__(self, server: ThrowawayServer) -> None:
-        super().__init__(server.url, unreachable="redis://user:s3cret@127.0.0.1:1/0")
-        self._server = server
+
+class RedisHarness(UrlHarness):
+    """A namespace of its own for each test."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, unreachable=NOWHERE)
 
     async def make_newer(self) -> bool:
         with Redis.from_url(self.address()) as client:
@@ -25,10 +31,33 @@ class ServerHarness(UrlHarness):
         return True
 
     async def wipe(self, namespace: str) -> None:
-        """Delete the keys themselves, whatever is in them."""
+        """Delete the keys themselves; none of them may have had a time to live."""
         with Redis.from_url(self.address()) as client:
-            for key in client.scan_iter(f"jobyard:{{{namespace}}}*", count=1000):
-                client.delete(key)
+            keys = list(client.scan_iter(f"jobyard:{{{namespace}}}*", count=1000))
+            with client.pipeline(transaction=False) as pipeline:
+                for key in keys:
+                    pipeline.pttl(key)
+                    pipeline.delete(key)
+                said = pipeline.execute()
+        mortal = [key for key, left in zip(keys, said[::2], strict=True) if left >= 0]
+        assert mortal == [], "keys with a time to live, after a test"
+
+
+class ServerHarness(RedisHarness):
+    """The same, on a server of the session's that can be killed and started."""
+
+    def __init__(self, server: ThrowawayServer) -> None:
+        super().__init__(server.url)
+        self._server = server
+
+    async def wipe(self, namespace: str) -> None:
+        """Leave the server as empty as it was found: every key was in the namespace's one slot."""
+        await super().wipe(namespace)
+        with Redis.from_url(self.address()) as client:
+            others = [
+                key for key in client.scan_iter(count=1000) if not key.startswith(b"jobyard:{")
+            ]
+        assert others == [], "keys outside of any namespace, after a test"
 
     async def restart(self) -> bool:
         await asyncio.to_thread(self._server.restart)
@@ -53,3 +82,19 @@ class TestRedis62(ConformanceSuite):
     @pytest.fixture
     def harness(self, redis62: ThrowawayServer) -> Harness:
         return ServerHarness(redis62)
+
+
+class TestFakeredis(ConformanceSuite):
+    @pytest.fixture
+    def harness(self) -> Harness:
+        return FakeHarness()
+
+
+if NAMED in os.environ:
+
+    class TestNamed(ConformanceSuite):
+        """A server that somebody named; it is neither killed nor restarted."""
+
+        @pytest.fixture
+        def harness(self) -> Harness:
+            return RedisHarness(os.environ[NAMED])

@@ -25,7 +25,7 @@ from jobyard.schedule import ScheduleRecord
 from jobyard.url import BackendUrl
 from jobyard_redis import adding, edits, looking, signals, working
 from jobyard_redis.bell import Bell
-from jobyard_redis.inspect import findings_of, refuse_weak
+from jobyard_redis.inspect import findings_of, product_of, refuse_weak
 from jobyard_redis.link import Argument, Link
 from jobyard_redis.place import connect_to, options_of, yard_of
 from jobyard_redis.records import escaped, job_record
@@ -96,18 +96,17 @@ class RedisBackend(Backend):
         """Make a round trip."""
         seconds, micros = await self._link.command("TIME")
         now = int(seconds) * 1000 + int(micros) // 1000
-        info = await self._info("server")
-        valkey = info.get("valkey_version")
+        product, version = product_of(await self._info("server"))
         return Health(
-            product="Valkey" if valkey else "Redis",
-            version=str(valkey or info.get("redis_version", "unknown")),
+            product=product,
+            version=version,
             now=now if self.clock is None else self.clock.now_ms(),
         )
 
     async def inspect(self) -> Sequence[Finding]:
         """Tell what the server's settings promise."""
         info: dict[str, Any] = {}
-        for section in ("persistence", "memory", "replication"):
+        for section in ("server", "persistence", "memory", "replication"):
             info |= await self._info(section)
         return findings_of(info, await self._appendfsync())
 

@@ -19,6 +19,9 @@ PATIENCE: Final = 5.0
 PAUSE: Final = (0.05, 1.0)
 """Seconds before the first and the longest pause before a further try to connect."""
 
+SWALLOWED: Final = 0.1
+"""Seconds after which a cancellation that had no effect is taken for lost."""
+
 
 class Listener:
     """Somebody who wants to be woken."""
@@ -79,9 +82,10 @@ class Bell:
         """Hear nothing any more."""
         self._listeners.clear()
         task, self._task = self._task, None
-        if task is not None:
+        while task is not None and not task.done():
+            # On Python 3.11 a driver that waits by `asyncio.wait_for` may swallow a cancellation.
             task.cancel()
-            await asyncio.wait([task])
+            await asyncio.wait([task], timeout=SWALLOWED)
 
     async def _attend(self) -> None:
         pause, longest = PAUSE

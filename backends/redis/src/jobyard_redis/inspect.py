@@ -3,18 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from jobyard.errors import WeakStorage
+from jobyard.errors import ConfigError, WeakStorage
 from jobyard.health import Finding, Severity
 from jobyard.url import BackendUrl
 
 Facts = Mapping[str, Any]
 
+OLDEST: Final = (6, 2)
+"""The oldest Redis that has all the commands of the scripts."""
+
+
+def version_of(info: Facts) -> tuple[int, int]:
+    """Tell which version of Redis the server is, or is as good as; 0.0 if it does not tell."""
+    major, minor, *_ = str(info.get("redis_version", "0.0")).split(".")
+    return (int(major), int(minor))
+
+
+def product_of(info: Facts) -> tuple[str, str]:
+    """Name the product and its own version."""
+    valkey = info.get("valkey_version")
+    return ("Valkey", str(valkey)) if valkey else ("Redis", str(info.get("redis_version", "?")))
+
+
+def refuse_old(url: BackendUrl, info: Facts) -> None:
+    """Raise `ConfigError` for a server that lacks what the scripts need."""
+    if (0, 0) < version_of(info) < OLDEST:
+        raise ConfigError(
+            f"{url} is Redis {info['redis_version']}; jobyard needs Redis 6.2 or later, or Valkey"
+        )
+
 
 def findings_of(info: Facts, appendfsync: str | None) -> tuple[Finding, ...]:
     """Tell every fact that bears on a promise, from the server's word on itself."""
-    return (_persistence(info, appendfsync), _health(info), _eviction(info), _role(info))
+    return (
+        _version(info),
+        _persistence(info, appendfsync),
+        _health(info),
+        _eviction(info),
+        _role(info),
+    )
 
 
 def refuse_weak(url: BackendUrl, findings: tuple[Finding, ...]) -> None:
@@ -32,8 +61,20 @@ def _warning(subject: str, text: str) -> Finding:
     return Finding(subject=subject, severity=Severity.WARNING, text=text)
 
 
+def _untold(subject: str, what: str) -> Finding:
+    return _warning(subject, f"the server does not tell {what}: nothing can be promised of it")
+
+
+def _version(info: Facts) -> Finding:
+    if version_of(info) == (0, 0):
+        return _untold("version", "what it is")
+    return _fine("version", " ".join(product_of(info)))
+
+
 def _persistence(info: Facts, appendfsync: str | None) -> Finding:
-    if not info.get("aof_enabled"):
+    if "aof_enabled" not in info:
+        return _untold("durability", "whether it keeps what it was given")
+    if not info["aof_enabled"]:
         return _warning(
             "durability",
             "appendonly is off: a restart of the server loses all since its last snapshot; set "
@@ -69,7 +110,9 @@ def _health(info: Facts) -> Finding:
 
 
 def _eviction(info: Facts) -> Finding:
-    policy = info.get("maxmemory_policy", "noeviction")
+    policy = info.get("maxmemory_policy")
+    if policy is None:
+        return _untold("eviction", "its maxmemory-policy")
     if policy != "noeviction":
         return _warning(
             "eviction",
@@ -82,7 +125,9 @@ def _eviction(info: Facts) -> Finding:
 
 
 def _role(info: Facts) -> Finding:
-    role = info.get("role", "master")
+    role = info.get("role")
+    if role is None:
+        return _untold("role", "whether it is a primary")
     if role not in {"master", "primary"}:
         return _warning("role", f"the server is a {role}: it takes no writes; name its primary")
     replicas = info.get("connected_slaves", 0)

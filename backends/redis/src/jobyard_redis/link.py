@@ -17,6 +17,7 @@ from jobyard.clock import Clock
 from jobyard.errors import BackendClosed
 from jobyard.url import BackendUrl
 from jobyard_redis.errors import translating
+from jobyard_redis.inspect import refuse_old, version_of
 from jobyard_redis.place import RedisOptions, connect_to
 from jobyard_redis.scripts import SHEBANG, Script, script
 
@@ -73,7 +74,9 @@ class Link:
         client = self.connect()
         try:
             async with self._limited():
-                self._flagged = await _version(client) >= SHEBANG
+                info = await _told(client)
+            refuse_old(self.url, info)
+            self._flagged = version_of(info) >= SHEBANG
         except BaseException:
             await client.aclose()
             raise
@@ -116,6 +119,10 @@ class Link:
                 return await self._evaluate(client, wanted, arguments)
             except (driver.AuthenticationError, driver.BusyLoadingError):
                 raise
+            except driver.ReadOnlyError:
+                # The server was made a replica: a name may lead to another one by now, if asked.
+                await client.connection_pool.disconnect(inuse_connections=False)
+                raise
             except driver.ConnectionError:
                 if not again or self._client is not client:
                     raise
@@ -151,12 +158,11 @@ class Link:
         )
 
 
-async def _version(client: Redis) -> tuple[int, int]:
-    """Tell which version of Redis the server is, or says it is as good as."""
+async def _told(client: Redis) -> dict[str, Any]:
+    """Let the server tell what it is; nothing if it does not, which some hosted ones do not."""
     try:
-        info = await client.info("server")
+        found: dict[str, Any] = await client.info("server")
     except driver.ResponseError:
         await client.ping()
-        return (0, 0)  # a server that does not tell gets what every version knows
-    major, minor, *_ = str(info["redis_version"]).split(".")
-    return (int(major), int(minor))
+        return {}
+    return found

@@ -14,6 +14,10 @@ HEADER: Final = re.compile(r"^-- flags: (?P<flags>\S+)\n-- include: (?P<parts>.*
 SHEBANG: Final = (7, 0)
 """The first version that knows flags; those before refuse a script that states them."""
 
+ALLOW_OOM: Final = "redis.call('DEL', KEYS[1] .. ':none')"
+"""What the flag `allow-oom` does, for versions that know no flags: those look at the memory before
+the first command that writes, unless that command can only give memory back. The key never is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
@@ -38,4 +42,6 @@ def script(name: str, *, flagged: bool) -> Script:
     if flagged:
         flags = "" if header["flags"] == "none" else f" flags={header['flags']}"
         text = f"#!lua{flags}\n{text}"
+    elif header["flags"] == "allow-oom":
+        text = f"{ALLOW_OOM}\n{text}"
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-__all__ = ["Product", "ThrowawayServer"]
+__all__ = ["Product", "ThrowawayServer", "free_port"]
 
 PATIENCE: Final = 20.0
 """Seconds to wait for a server to answer, or to end."""
@@ -65,7 +65,7 @@ class ThrowawayServer:
     ) -> None:
         self.product = product
         self.folder = Path(tempfile.mkdtemp(prefix="jobyard-redis-"))
-        self.port = _free_port()
+        self.port = free_port()
         self._settings = {"appendonly": "yes" if persistent else "no", **(settings or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
@@ -199,7 +199,8 @@ def program_of(product: Product) -> Path:
     return program
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Find a port of the loopback interface that nobody uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
