@@ -268,7 +268,8 @@ async def test_a_server_that_does_not_answer_is_given_up_in_time(server: Throwaw
 async def test_a_user_without_a_right_is_told_so_for_good(server: ThrowawayServer) -> None:
     with admin(server) as client:
         client.execute_command(
-            "ACL", "SETUSER", "weak", "on", ">s3cret", "~jobyard:*", "resetchannels", "&jobyard:*",
+            "ACL", "SETUSER", "weak", "reset", "on", ">s3cret", "~jobyard:*",
+            "resetchannels", "&jobyard:*",
             "+@all", "-@scripting", "-@dangerous",
         )  # fmt: skip
     backend = at(server.url.replace("//", "//weak:s3cret@"))
@@ -283,7 +284,8 @@ async def test_a_user_without_a_right_is_told_so_for_good(server: ThrowawayServe
 async def test_the_rights_that_the_docs_name_are_enough(server: ThrowawayServer) -> None:
     with admin(server) as client:
         client.execute_command(
-            "ACL", "SETUSER", "app", "on", ">s3cret", "~jobyard:*", "resetchannels", "&jobyard:*",
+            "ACL", "SETUSER", "app", "reset", "on", ">s3cret", "~jobyard:*",
+            "resetchannels", "&jobyard:*",
             "+@all", "-@dangerous", "+info",
         )  # fmt: skip
     async with opened(server.url.replace("//", "//app:s3cret@")) as backend:
@@ -301,7 +303,9 @@ async def test_the_rights_that_the_docs_name_are_enough(server: ThrowawayServer)
 
 async def test_a_wrong_password_is_told_for_good_and_not_shown(server: ThrowawayServer) -> None:
     with admin(server) as client:
-        client.execute_command("ACL", "SETUSER", "app", "on", ">right", "~*", "&*", "+@all")
+        client.execute_command(
+            "ACL", "SETUSER", "app", "reset", "on", ">right", "~*", "&*", "+@all"
+        )
     backend = at(server.url.replace("//", "//app:wr0ng@"))
     with pytest.raises(BackendError, match="refuses the user") as raised:
         await backend.open()
