@@ -12,12 +12,15 @@ import os
 import random
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 from jobyard.backend import Backend
 from jobyard.lease import Done, Lease, Outcome, Released, Retried
 from jobyard.plugins import open_backend
 from jobyard_conformance.builders import alone, settlement, spec, want
+from jobyard_conformance.history import Recorder
+from jobyard_conformance.racing import Racer
 
 ADDRESS: Final = "JOBYARD_CONFORMANCE_URL"
 """The environment variable that carries the store's URL."""
@@ -67,11 +70,21 @@ async def fire(handle: Backend, key: str, ticks: str) -> None:
         _tell(tick=tick, fired=answer is not None)
 
 
+async def race(handle: Backend, queue: str, seed: str, path: str) -> None:
+    """Work on a queue beside others, writing down a history, until nothing is left."""
+    with Recorder(Path(path)) as recorder:
+        session = recorder.observe(handle, seed)
+        racer = Racer(session, random.Random(seed), queue=queue, clock=None)
+        _tell(racing=seed)
+        await racer.run(ttl_ms=100, patience=0.002)
+
+
 ROLES: Final[Mapping[str, Callable[..., Awaitable[None]]]] = {
     "work": work,
     "hold": hold,
     "add": add,
     "fire": fire,
+    "race": race,
 }
 
 

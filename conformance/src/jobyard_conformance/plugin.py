@@ -8,6 +8,7 @@ import pytest
 
 from jobyard_conformance.clauses import read_clauses
 from jobyard_conformance.hints import HINTS
+from jobyard_conformance.racing import SEEDS
 from jobyard_conformance.suite import YARD
 from jobyard_conformance.summary import Certificate, tally
 
@@ -40,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--jobyard-seed",
         metavar="N",
         type=int,
-        help="the seed of the model test's examples: the same one makes the same examples",
+        help="the seed of the races and of the model test's examples, instead of their own",
     )
     group.addoption("--jobyard-report", metavar="FILE", help="write the outcome by clause as JSON")
 
@@ -53,6 +54,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "spans(*chapters): the chapters of the contract that a test checks as a whole"
     )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a race with each of its seeds, or with the one asked for."""
+    if "race_seed" in metafunc.fixturenames:
+        given: int | None = metafunc.config.getoption("jobyard_seed")
+        metafunc.parametrize("race_seed", SEEDS if given is None else (given,))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

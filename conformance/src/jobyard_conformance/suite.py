@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from jobyard.backend import Backend, Capability
 from jobyard.clock import ManualClock
+from jobyard_conformance.again import command_for
 from jobyard_conformance.chapter import NOT_CLAIMED, Chapter
 from jobyard_conformance.chapters import CHAPTERS
 from jobyard_conformance.clauses import cited, read_clauses, spanned
 from jobyard_conformance.harness import Harness
+from jobyard_conformance.racing import SEEDS, Race
 from jobyard_conformance.yard import Yard
 
 __all__ = ["YARD", "ConformanceSuite"]
@@ -61,6 +64,18 @@ class _Fixtures(Chapter):
     def clock(self, yard: Yard) -> ManualClock:
         """Give the clock that the handles run on."""
         return yard.clock
+
+    @pytest.fixture
+    def race(self, request: pytest.FixtureRequest, tmp_path: Path, race_seed: int) -> Race:
+        """Give a place for the histories of a race, with its seed."""
+        return Race(tmp_path, seed=race_seed, command=command_for(request, seed=race_seed))
+
+    @pytest.fixture
+    def single_race(self, request: pytest.FixtureRequest, tmp_path: Path) -> Race:
+        """Give a place for the histories of a race that is run once, since it takes long."""
+        given: int | None = request.config.getoption("jobyard_seed")
+        seed = SEEDS[0] if given is None else given
+        return Race(tmp_path, seed=seed, command=command_for(request, seed=seed))
 
     @pytest.fixture
     def another(self, yard: Yard) -> Callable[[], Awaitable[Backend]]:

@@ -5,23 +5,21 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-import pytest
-
-from jobyard.backend import Backend, Capability
-from jobyard.job import JobState
-from jobyard.lease import Done, Outcome, Released, Retried, Settled
+from jobyard.backend import Capability
+from jobyard.job import Dependency, Group, JobSpec, OnParentFailure, RateKey, Unit
 from jobyard.query import Counts
 from jobyard.schedule import ScheduleRecord
-from jobyard_conformance.builders import QUEUE, settlement, spec, want
+from jobyard_conformance.builders import QUEUE, alone, spec
 from jobyard_conformance.chapter import Chapter, requires
 from jobyard_conformance.clauses import clause
 from jobyard_conformance.processes import child
+from jobyard_conformance.racing import Race, Racer, work_off
 from jobyard_conformance.yard import Yard
 
-SEEDS = (1, 2, 3)
-JOBS = 200
+JOBS = 120
 HANDLES = 5
 PROCESSES = 4
 MANY = 3_000
@@ -33,73 +31,52 @@ class Races(Chapter):
 
     chapter = "races"
 
-    @clause("CLAIM-1", "SETTLE-1")
-    @pytest.mark.parametrize("seed", SEEDS)
-    async def test_each_job_is_held_by_one_and_done_once(self, yard: Yard, seed: int) -> None:
-        await yard.backend.add([tuple(spec(f"j{n}", attempts=99) for n in range(JOBS))])
-        handles = [await yard.another() for _ in range(HANDLES)]
-        held: set[str] = set()
-        done: Counter[str] = Counter()
+    @clause("CLAIM-1", "SETTLE-1", "CLAIM-6", "CLAIM-8", "SETTLE-3", "REAP-1", "REAP-5")
+    async def test_each_job_is_held_by_one_and_ends_once(self, yard: Yard, race: Race) -> None:
+        chance = random.Random(race.seed)
+        jobs = [spec(f"j{n}", priority=chance.choice([0, 0, 5]), attempts=9) for n in range(JOBS)]
+        await _run(yard, race, [tuple(jobs[:40]), *alone(*jobs[40:])])
+        total = (await yard.backend.metrics(QUEUE, since=0, until=1)).total
+        assert (total.completed + total.failed, (await yard.info()).counts.total) == (JOBS, JOBS)
 
-        async def work(handle: Backend, chance: random.Random) -> None:
-            while True:
-                claimed = await handle.claim(want(limit=chance.randint(1, 9)))
-                names = {lease.job_id for lease in claimed.leases}
-                assert not names & held, "a job is held by two"
-                held.update(names)
-                if not names:
-                    return
-                for _ in range(chance.randint(0, 3)):
-                    await asyncio.sleep(0)
-                ends = [settlement(lease, _outcome(chance)) for lease in claimed.leases]
-                held.difference_update(names)
-                answer = await handle.settle(ends)
-                assert set(answer.results) == {Settled.OK}
-                done.update(end.lease.job_id for end in ends if isinstance(end.outcome, Done))
+    @clause("GROUP-1", "GROUP-2", "RATE-1", "DEP-1")
+    async def test_what_holds_jobs_back_does_so_in_a_race(self, yard: Yard, race: Race) -> None:
+        def held_back(number: int) -> JobSpec:
+            parents = (Dependency(parent=f"j{number - 10}", on_failure=OnParentFailure.IGNORE),)
+            return spec(
+                f"j{number}",
+                attempts=9,
+                max_crashes=99,
+                group=Group(key=f"g{number % 4}", limit=1 + number % 2) if number % 3 else None,
+                rate=RateKey(key="r", count=4, per_ms=90) if number % 5 == 0 else None,
+                depends_on=parents if number % 7 == 0 and number >= 10 else (),
+            )
 
-        chances = [random.Random(f"{seed}-{n}") for n in range(HANDLES)]
-        await asyncio.gather(*map(work, handles, chances))
-        await work(yard.backend, random.Random(seed))
-        assert done == Counter({f"j{n}": 1 for n in range(JOBS)})
-        assert (await yard.info()).counts == Counts(completed=JOBS)
+        await _run(yard, race, alone(*map(held_back, range(60))))
 
-    @clause("SETTLE-1", "REAP-5", "CLAIM-6")
-    @pytest.mark.parametrize("seed", SEEDS)
-    async def test_zombies_finish_nobody_elses_run(self, yard: Yard, seed: int) -> None:
-        unit = tuple(spec(f"j{n}", attempts=999, max_crashes=999) for n in range(40))
-        await yard.backend.add([unit])
-        handles = [await yard.another() for _ in range(HANDLES)]
-        fences: dict[str, list[int]] = {job.id: [] for job in unit}
-        done: Counter[str] = Counter()
-        reaped = 0
-
-        async def work(handle: Backend, chance: random.Random) -> None:
-            nonlocal reaped
-            while sum(done.values()) < len(unit):
-                claimed = await handle.claim(want(limit=4, ttl_ms=50))
-                for lease in claimed.leases:
-                    fences[lease.job_id].append(lease.fence)
-                for _ in range(chance.randint(0, 4)):
-                    await asyncio.sleep(0)
-                    yard.pass_ms(chance.choice([0, 5, 30]))
-                ends = [settlement(lease, _outcome(chance)) for lease in claimed.leases]
-                answer = await handle.settle(ends)
-                for end, result in zip(ends, answer.results, strict=True):
-                    assert result in {Settled.OK, Settled.LOST}
-                    if result is Settled.OK and isinstance(end.outcome, Done):
-                        done[end.lease.job_id] += 1
-                taken = await handle.reap(limit=100)
-                reaped += len(taken)
-
-        chances = [random.Random(f"{seed}-{n}") for n in range(HANDLES)]
-        await asyncio.gather(*map(work, handles, chances))
-        assert done == Counter({job.id: 1 for job in unit})
-        total = await yard.backend.metrics(QUEUE, since=0, until=1)
-        assert (total.total.completed, total.total.crashed) == (len(unit), reaped)
-        for job_id, given in fences.items():
-            assert len(given) == len(set(given))
-            record = await yard.job(job_id)
-            assert (record.state, record.fence) == (JobState.COMPLETED, max(given))
+    @clause("ALL-8", "CLAIM-1", "SETTLE-1", "REAP-1")
+    @requires(Capability.SHARED)
+    async def test_killed_processes_lose_nothing(self, yard: Yard, single_race: Race) -> None:
+        race = single_race
+        with race.recorder() as recorder:
+            session = recorder.observe(await yard.on_store_time(), "test")
+            await session.backend.add([tuple(spec(f"j{n}", max_crashes=99) for n in range(100))])
+            async with AsyncExitStack() as stack:
+                racers = []
+                for number in range(PROCESSES):
+                    seed = f"{race.seed}-{number}"
+                    path = str(race.path(seed))
+                    racer = await stack.enter_async_context(child(yard, "race", QUEUE, seed, path))
+                    racers.append(racer)
+                for racer in racers[: PROCESSES // 2]:
+                    await racer.line()
+                    await racer.kill()
+                    session.fault("a process was killed")
+                for racer in racers[PROCESSES // 2 :]:
+                    await racer.lines()
+            await work_off(session, QUEUE)
+            await session.final(drained=True)
+        race.verify()
 
     @clause("CLAIM-1", "SETTLE-13", "METRICS-1")
     @requires(Capability.SHARED)
@@ -142,6 +119,23 @@ class Races(Chapter):
         assert (await yard.info("ticks")).counts == Counts(waiting=TICKS)
 
 
-def _outcome(chance: random.Random) -> Outcome:
-    again: list[Outcome] = [Released(), Retried(0)]
-    return chance.choice(again) if chance.random() < 0.25 else Done()
+async def _run(yard: Yard, race: Race, units: Sequence[Unit]) -> None:
+    """Let handles work on the units, the second half of which comes while they do; check it all."""
+    with race.recorder() as recorder:
+        session = recorder.observe(yard.backend, "test")
+        half = len(units) // 2
+        await session.backend.add(units[:half])
+        racers = [
+            Racer(
+                recorder.observe(await yard.another(), f"h{number}"),
+                random.Random(f"{race.seed}-{number}"),
+                queue=QUEUE,
+                clock=yard.clock,
+            )
+            for number in range(HANDLES)
+        ]
+        adding = session.backend.add(units[half:])
+        await asyncio.gather(adding, *(racer.run() for racer in racers))
+        await work_off(session, QUEUE, yard.clock)
+        await session.final(drained=True)
+    race.verify()

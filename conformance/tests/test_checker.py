@@ -1,0 +1,399 @@
+"""The checker of histories, tested: each fault planted alone is told as what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from conformance.tests.tale import Tale, ended
+
+from jobyard_conformance.history import (
+    INVARIANTS,
+    JobNote,
+    Kind,
+    assemble,
+    check,
+    counterexample,
+)
+
+# Each of these tells a history with one fault, and which.
+
+
+def lost_job(tale: Tale) -> None:
+    tale.add("j1", "j2")
+    tale.claim("j1", 1)
+    tale.settle("j1", 1)
+    tale.final(ended("j1"))
+
+
+def job_of_nobody(tale: Tale) -> None:
+    tale.final(JobNote(id="j1", queue="q", state="waiting"), drained=False)
+
+
+def result_of_another(tale: Tale) -> None:
+    tale.add("j1")
+    tale.claim("j1", 1)
+    tale.settle("j1", 1, digest="mine")
+    tale.final(ended("j1", digest="other"))
+
+
+def left_over(tale: Tale) -> None:
+    tale.add("j1")
+    tale.final(JobNote(id="j1", queue="q", state="waiting"))
+
+
+def run_that_no_claim_gave(tale: Tale) -> None:
+    tale.add("j1")
+    tale.start("j1", 7)
+    tale.claim("j1", 8)
+
+
+def done_that_nobody_settled(tale: Tale) -> None:
+    tale.add("j1")
+    tale.claim("j1", 1)
+    tale.final(ended("j1"))
+
+
+def held_by_two(tale: Tale) -> None:
+    tale.add("j1")
+    tale.claim("j1", 1)
+    tale.claim("j1", 2, who="w2")
+
+
+def reaped_early(tale: Tale) -> None:
+    tale.add("j1")
+    tale.claim("j1", 1, ttl=50)
+    tale.reap("j1", 1)
+    tale.claim("j1", 2, crashes=1)
+
+
+def reaped_though_extended(tale: Tale) -> None:
+    tale.add("j1")
+    tale.claim("j1", 1, ttl=50)
+    tale.extend("j1", 1, ttl_ms=500)
+    tale.now += 100
+    tale.reap("j1", 1)
+    tale.claim("j1", 2, crashes=1)
+
+
+def settled_by_a_zombie(tale: Tale) -> None:
+    tale.add("j1")
+    tale.claim("j1", 1, ttl=5)
+    tale.now += 10
+    tale.reap("j1", 1)
+    tale.claim("j1", 2, crashes=1)
+    tale.settle("j1", 1, "Released")
+
+
+def extended_by_a_zombie(tale: Tale) -> None:
+    tale.add("j1")
+    tale.claim("j1", 1, ttl=5)
+    tale.now += 10
+    tale.reap("j1", 1)
+    tale.claim("j1", 2, crashes=1)
+    tale.extend("j1", 1)
+
+
+def extended_after_its_end(tale: Tale) -> None:
+    tale.add("j1")
+    tale.claim("j1", 1)
+    tale.settle("j1", 1)
+    tale.extend("j1", 1)
+
+
+def older_write_after_a_newer(tale: Tale) -> None:
+    tale.add("j1")
+    for fence in (2, 1):
+        tale.tell(Kind.EFFECT, JobNote(id="j1", fence=fence, answer="ok"))
+
+
+def fence_that_shrinks(tale: Tale) -> None:
+    tale.add("j1")
+    tale.claim("j1", 5)
+    tale.settle("j1", 5, "Released")
+    tale.claim("j1", 4)
+    tale.settle("j1", 4, "Released")
+
+
+def claimed_after_its_end(tale: Tale) -> None:
+    tale.add("j1")
+    tale.claim("j1", 1)
+    tale.settle("j1", 1)
+    tale.claim("j1", 2)
+
+
+def crash_loop_that_goes_on(tale: Tale) -> None:
+    tale.add("j1")
+    tale.claim("j1", 9, crashes=3, max_crashes=3)
+
+
+def counts_that_drift(tale: Tale) -> None:
+    tale.add("j1")
+    tale.final(JobNote(id="j1", queue="q", state="waiting"), drained=False, waiting=1, active=1)
+
+
+def there_twice(tale: Tale) -> None:
+    tale.add("j1")
+    twice = JobNote(id="j1", queue="q", state="waiting")
+    tale.final(twice, twice, drained=False)
+
+
+def half_a_unit(tale: Tale) -> None:
+    tale.add("j1", "j2", lost=True)
+    tale.final(JobNote(id="j1", queue="q", state="waiting"), drained=False)
+
+
+def passed_over(tale: Tale) -> None:
+    tale.add("j1", "j2")
+    tale.claim("j2", 1)
+    tale.claim("j1", 2)
+
+
+def settled_twice(tale: Tale) -> None:
+    tale.add("j1")
+    tale.claim("j1", 1)
+    tale.settle("j1", 1)
+    tale.settle("j1", 1)
+
+
+def run_twice(tale: Tale) -> None:
+    tale.add("j1")
+    tale.claim("j1", 1)
+    tale.start("j1", 1)
+    tale.start("j1", 1)
+
+
+def crash_counted_as_a_failure(tale: Tale) -> None:
+    tale.add("j1")
+    tale.claim("j1", 1, ttl=5)
+    tale.now += 10
+    tale.reap("j1", 1)
+    waiting = ended("j1", state="waiting", failures=1, crashes=1)
+    tale.final(waiting, drained=False)
+
+
+def crash_not_counted(tale: Tale) -> None:
+    tale.add("j1")
+    tale.claim("j1", 1, ttl=5)
+    tale.now += 10
+    tale.reap("j1", 1)
+    tale.final(ended("j1", state="waiting"), drained=False)
+
+
+def retried_early(tale: Tale) -> None:
+    tale.add("j1")
+    tale.claim("j1", 1)
+    tale.settle("j1", 1, "Retried", delay_ms=500)
+    tale.claim("j1", 2, failures=1)
+
+
+def fired_twice(tale: Tale) -> None:
+    for _ in range(2):
+        tale.op(Kind.FIRE, text="s@60")
+
+
+def release_that_costs(tale: Tale) -> None:
+    tale.add("j1")
+    tale.claim("j1", 1)
+    tale.settle("j1", 1, "Released")
+    tale.claim("j1", 2, failures=1)
+
+
+def held_for_who_left(tale: Tale) -> None:
+    tale.add("j1")
+    tale.claim("j1", 1)
+    tale.tell(Kind.LEAVE)
+    tale.final(ended("j1", state="active"), drained=False)
+
+
+def time_that_goes_back(tale: Tale) -> None:
+    tale.add("j1", "j2")
+    tale.claim("j1", 1)
+    later = tale.now
+    tale.now = 900
+    tale.claim("j2", 2)
+    for number, each in enumerate(tale.records):
+        if each.at < later * 10 and number > 3:
+            tale.records[number] = msgspec.structs.replace(each, at=each.at + 10_000)
+
+
+def group_that_overlaps(tale: Tale) -> None:
+    tale.add("j1", "j2", group="g", places=1, plain=False)
+    tale.claim("j1", 1)
+    tale.settle("j1", 1, "Retried")
+    tale.claim("j2", 2)
+    tale.settle("j2", 2)
+
+
+def rate_that_leaks(tale: Tale) -> None:
+    tale.add("j1", "j2", "j3", rate="r", slots=2, per_ms=1_000, plain=False)
+    for number in (1, 2, 3):
+        tale.claim(f"j{number}", number)
+
+
+def child_before_its_parent(tale: Tale) -> None:
+    tale.add("j1")
+    tale.add("j2", parents=("j1",), plain=False)
+    tale.claim("j1", 1)
+    tale.claim("j2", 2)
+
+
+PLANTED: list[tuple[str, str, Callable[[Tale], None]]] = [
+    ("I1", "j2", lost_job),
+    ("I1", "j1", job_of_nobody),
+    ("I1", "j1", result_of_another),
+    ("I1", "j1", left_over),
+    ("I2", "j1", run_that_no_claim_gave),
+    ("I2", "j1", done_that_nobody_settled),
+    ("I3", "j1", held_by_two),
+    ("I3", "j1", reaped_early),
+    ("I3", "j1", reaped_though_extended),
+    ("I4", "j1", settled_by_a_zombie),
+    ("I4", "j1", extended_by_a_zombie),
+    ("I4", "j1", extended_after_its_end),
+    ("I4", "j1", older_write_after_a_newer),
+    ("I5", "j1", fence_that_shrinks),
+    ("I5", "j1", claimed_after_its_end),
+    ("I5", "j1", crash_loop_that_goes_on),
+    ("I6", "", counts_that_drift),
+    ("I6", "j1", there_twice),
+    ("I6", "j2", half_a_unit),
+    ("I7", "j1", passed_over),
+    ("I8", "j1", settled_twice),
+    ("I8", "j1", run_twice),
+    ("I8", "j1", crash_counted_as_a_failure),
+    ("I8", "j1", crash_not_counted),
+    ("I9", "j1", retried_early),
+    ("I11", "", fired_twice),
+    ("I12", "j1", release_that_costs),
+    ("I12", "j1", held_for_who_left),
+    ("I13", "", time_that_goes_back),
+    ("GROUP", "j2", group_that_overlaps),
+    ("RATE", "j3", rate_that_leaks),
+    ("DEP", "j2", child_before_its_parent),
+]
+
+
+@pytest.mark.parametrize(
+    ("invariant", "job", "plant"), PLANTED, ids=[each[2].__name__ for each in PLANTED]
+)
+def test_a_planted_fault_is_the_one_that_is_told(
+    invariant: str, job: str, plant: Callable[[Tale], None]
+) -> None:
+    tale = Tale()
+    plant(tale)
+    assert tale.faults() == [(invariant, job)]
+
+
+def test_a_fault_is_planted_for_each_invariant() -> None:
+    assert {each[0] for each in PLANTED} == set(INVARIANTS)
+
+
+# And these have none, though they look as if.
+
+
+def answer_of_a_settle_lost(tale: Tale) -> None:
+    tale.add("j1")
+    tale.claim("j1", 1)
+    tale.settle("j1", 1, lost=True)
+    tale.final(ended("j1"))
+
+
+def settle_repeated_after_a_lost_answer(tale: Tale) -> None:
+    tale.add("j1")
+    tale.claim("j1", 1)
+    tale.settle("j1", 1, "Retried", lost=True)
+    tale.settle("j1", 1, "Retried", answer="already")
+    tale.claim("j1", 2, failures=1)
+    tale.settle("j1", 2)
+    tale.final(ended("j1", 2, failures=1))
+
+
+def add_without_an_answer(tale: Tale) -> None:
+    tale.add("j1", "j2", lost=True)
+    tale.final()
+
+
+def claim_repeated(tale: Tale) -> None:
+    tale.add("j1")
+    tale.op(Kind.CLAIM, lost=True, lease="L1", limit=1, queues=("q",), whole=True)
+    tale.claim("j1", 1)
+    tale.claim("j1", 1)
+    tale.start("j1", 1)
+    tale.settle("j1", 1)
+    tale.final(ended("j1"))
+
+
+def claim_lost_and_reaped_by_nobody_heard(tale: Tale) -> None:
+    tale.add("j1")
+    tale.claim("j1", 1, ttl=5)
+    tale.now += 10
+    tale.op(Kind.REAP, lost=True, who="r")
+    tale.claim("j1", 2, crashes=1)
+    tale.settle("j1", 2)
+    tale.final(ended("j1", 2, crashes=1))
+
+
+def run_of_a_claim_without_an_answer(tale: Tale) -> None:
+    tale.add("j1")
+    tale.op(Kind.CLAIM, lost=True, lease="L1")
+    tale.start("j1", 1)
+
+
+def revived(tale: Tale) -> None:
+    tale.add("j1")
+    tale.claim("j1", 1)
+    tale.settle("j1", 1, "Failed")
+    tale.op(Kind.CHANGE, JobNote(id="j1", outcome="Revive"), answers={"answer": "ok"})
+    tale.claim("j1", 2)
+    tale.settle("j1", 2)
+    tale.final(ended("j1", 2))
+
+
+def removed(tale: Tale) -> None:
+    tale.add("j1")
+    tale.op(Kind.CHANGE, JobNote(id="j1", outcome="Remove"), answers={"answer": "ok"})
+    tale.final()
+
+
+def group_in_turn(tale: Tale) -> None:
+    tale.add("j1", "j2", group="g", places=1, plain=False)
+    for number in (1, 2):
+        tale.claim(f"j{number}", number)
+        tale.settle(f"j{number}", number)
+
+
+@pytest.mark.parametrize(
+    "tell",
+    [
+        answer_of_a_settle_lost,
+        settle_repeated_after_a_lost_answer,
+        add_without_an_answer,
+        claim_repeated,
+        claim_lost_and_reaped_by_nobody_heard,
+        run_of_a_claim_without_an_answer,
+        revived,
+        removed,
+        group_in_turn,
+    ],
+)
+def test_what_may_have_happened_is_no_fault(tell: Callable[[Tale], None]) -> None:
+    tale = Tale()
+    tell(tale)
+    assert tale.faults() == []
+
+
+def test_a_counterexample_is_the_life_of_one_job() -> None:
+    tale = Tale()
+    tale.add("j1", "j2")
+    tale.claim("j1", 1)
+    tale.tell(Kind.FAULT, text="the server was cut off")
+    tale.claim("j1", 2, who="w2")
+    history = assemble(tale.records)
+    shown = counterexample(history, check(history), seed=7, command="pytest -k it").splitlines()
+    assert "I3 of j1: lease 2 was given while 1 still held the job" in shown[1]
+    assert [line for line in shown if "1/w2" in line and "claim" in line]
+    assert [line for line in shown if "the server was cut off" in line]
+    assert not any("j2" in line for line in shown)
+    assert shown[-2:] == ["The seed: 7", "To run it again: pytest -k it"]
