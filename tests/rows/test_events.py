@@ -53,6 +53,35 @@ async def test_k131_events_of_other_services_say_who_and_what(make, record) -> N
     assert mine[3].data == "done"
 
 
+async def test_k131_events_of_ends_that_are_no_success(make, record) -> None:
+    service, other = await make(), await make()
+    seen = record(other)
+    await other.list_queues()
+
+    @service.handler("q", "bad")
+    async def bad(job):
+        raise ValueError("bad")
+
+    failing = await service.add_job("q", "bad")
+    await service.run_until_idle()
+    await service.add_job("q", "held")
+    (held,) = await service.claim("q", lease=0.05, worker="gone")
+    work = asyncio.create_task(service.worker(poll_interval=0.02).run())
+    (stalled,) = await seen.until("stalled")
+    assert (stalled.queue, stalled.job_id, stalled.job_name) == ("q", held.id, "held")
+    assert stalled.worker_id == "gone"
+    (failed,) = await seen.until("failed")
+    assert (failed.queue, failed.job_id, failed.job_name) == ("q", failing.id, "bad")
+    assert failed.worker_id
+    assert failed.data.message == "bad"
+    await service.remove_job(failing.id)
+    (removed,) = await seen.until("removed")
+    assert (removed.queue, removed.job_id, removed.job_name) == ("q", failing.id, "bad")
+    assert failed.at <= stalled.at <= removed.at
+    await service.close()
+    await work
+
+
 async def test_k133_a_listener_that_raises_hinders_nobody(service, record, caplog) -> None:
     def broken(event):
         raise RuntimeError("listener")
@@ -117,20 +146,28 @@ async def test_k136_workers_tell_of_themselves(make, record) -> None:
     seen = record(other)
     await other.list_queues()
 
+    release = asyncio.Event()
+
     @service.handler("q", "n")
     async def n(job):
-        return None
+        await release.wait()
 
-    worker = service.worker(name="alpha")
+    await service.add_job("q", "n")
+    worker = service.worker(name="alpha", lease=1)
     work = asyncio.create_task(worker.run())
-    await seen.until("worker_started")
-    await service.close()
+    await seen.until("active")
+    await seen.until("heartbeat")
+    closing = asyncio.create_task(service.close())
+    await seen.until("worker_stopping")
+    release.set()
+    await closing
     await work
     await seen.until("worker_stopped")
-    told = [event for event in seen.events if event.worker_id == worker.id]
-    names = [event.name for event in told if event.name.startswith("worker")]
-    assert names[0] == "worker_started"
-    assert names[-1] == "worker_stopped"
+    told = [event for event in seen.events if event.name.startswith(("worker", "heart"))]
+    names = [event.name for event in told if event.name != "heartbeat"]
+    assert names == ["worker_started", "worker_stopping", "worker_stopped"]
+    assert {event.worker_id for event in told} == {worker.id}
+    assert "alpha" in worker.id
 
 
 async def test_listeners_come_and_go(service: QueueService, record) -> None:

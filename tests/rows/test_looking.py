@@ -284,3 +284,37 @@ async def test_k073_working_by_hand(service: QueueService) -> None:
     assert set(jobs) == {1, 4}
     await jobs[1].fail("second")
     assert (await two.refresh()).state is JobState.FAILED
+
+
+async def test_k057_b03_who_lost_its_lease_changes_nothing(service: QueueService, make) -> None:
+    other = await make()
+
+    @service.handler("q", "n")
+    async def n(job):
+        return "in time"
+
+    job = await other.add_job("q", "n", attempts=5)
+    (late,) = await other.claim("q", lease=0.05)
+    work = asyncio.create_task(service.worker(poll_interval=0.02).run())
+    assert await job.wait(timeout=20) == "in time"
+    ended = await job.refresh()
+    assert (ended.crashes, ended.failures) == (1, 0)
+    assert ended.fence > late.fence
+    for call in (
+        late.complete("late"),
+        late.fail("late"),
+        late.dead("late"),
+        late.snooze(0),
+        late.release(),
+        late.extend(60),
+        late.update_progress(99),
+        late.log("late"),
+        late.check_lease(),
+    ):
+        with pytest.raises(LeaseLost):
+            await call
+    after = await job.refresh()
+    assert (after.state, after.result, after.fence) == ("completed", "in time", ended.fence)
+    assert (after.progress, await job.logs()) == (None, [])
+    await service.close()
+    await work

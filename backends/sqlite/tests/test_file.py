@@ -187,7 +187,7 @@ async def test_a_link_to_nowhere_is_made_good(path: Path) -> None:
     assert rights(path.with_name("real.db")) == 0o600
 
 
-async def test_statements_are_logged_when_that_was_enabled_at_open(
+async def test_k143_statements_are_logged_when_that_was_enabled_at_open(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     quiet, telling = at(path), at(path)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from backends.sqlite.tests.handles import Start, at, line, spec, want
 
+from jobyard import Job, QueueService
 from jobyard.backend import Capability
 from jobyard.clock import ManualClock
 from jobyard.errors import BackendClosed, BackendError, ConfigError
@@ -101,6 +102,23 @@ async def test_a_connection_of_the_callers_is_used_and_not_closed(path: Path) ->
     assert (await backend.queues())[0].counts.active == 1
     await backend.close()
     assert connection.execute("SELECT count(*) FROM mine_job").fetchone()[0] == 1
+    connection.close()
+
+
+async def test_k005_a_service_works_on_a_connection_of_the_callers(path: Path) -> None:
+    connection = sqlite3.connect(path, check_same_thread=False)
+    service = QueueService(SqliteBackend.on(connection))
+
+    @service.handler("q", "n")
+    async def n(job: Job) -> object:
+        return job.data
+
+    for number in (1, 2):
+        async with service:
+            job = await service.add_job("q", "n", number)
+            await service.run_until_idle()
+            assert await job.wait(timeout=5) == number
+    assert connection.execute("SELECT count(*) FROM jobyard_job").fetchone()[0] == 2
     connection.close()
 
 
