@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Literal
 
 import msgspec
 import pytest
@@ -16,6 +17,7 @@ from jobyard.url import BackendUrl
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     size: int = 1
     fast: bool = False
+    mode: Literal["full", "half"] = "full"
 
 
 def test_the_parts_are_read_and_unquoted() -> None:
@@ -44,10 +46,12 @@ def test_the_text_form_masks_secrets(text: str, shown: str) -> None:
 def test_options_are_typed_and_unknown_ones_refused() -> None:
     url = BackendUrl.parse("x://h?size=3&fast=true")
     assert url.read_options(Options) == Options(size=3, fast=True)
-    with pytest.raises(InvalidUrl, match="it has fast, size"):
+    with pytest.raises(InvalidUrl, match="it has fast, mode, size"):
         BackendUrl.parse("x://h?sise=3").read_options(Options)
-    with pytest.raises(InvalidUrl, match="does not fit"):
+    with pytest.raises(InvalidUrl, match=r"does not fit: size: Expected `int`"):
         BackendUrl.parse("x://h?size=many").read_options(Options)
+    with pytest.raises(InvalidUrl, match=r"does not fit: mode is full or half$"):
+        BackendUrl.parse("x://h?mode=secret").read_options(Options)
     with pytest.raises(InvalidUrl, match="twice"):
         BackendUrl.parse("x://h?size=1&size=2")
     with pytest.raises(InvalidUrl, match="name=value"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args, get_origin
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 import msgspec
@@ -79,7 +79,7 @@ class BackendUrl:
         try:
             return msgspec.convert(dict(self.options), record, strict=False)
         except msgspec.ValidationError as error:
-            msg = f"an option of the {self.scheme}:// URL does not fit: {error}"
+            msg = f"an option of the {self.scheme}:// URL does not fit: {_misfit(error, record)}"
             raise InvalidUrl(msg) from None
 
     def __str__(self) -> str:
@@ -93,6 +93,17 @@ class BackendUrl:
         if self.port is not None:
             host += f":{self.port}"
         return f"{self.scheme}://{user}{'@' if user else ''}{host}{quote(self.path)}"
+
+
+def _misfit(error: msgspec.ValidationError, record: type[msgspec.Struct]) -> str:
+    """Say which option is meant, and what it may be where that is one of a few words."""
+    what, _, place = str(error).partition(" - at `$.")
+    name = place.rstrip("`")
+    for each in msgspec.structs.fields(record):
+        words = get_args(each.type) if get_origin(each.type) is Literal else ()
+        if each.encode_name == name and words:
+            return f"{name} is {' or '.join(map(str, words))}"
+    return f"{name}: {what}" if name else what
 
 
 def _unquoted(part: str | None) -> str | None:

@@ -111,14 +111,16 @@ def test_an_attribute_that_is_not_there_is_told_with_the_services_there_are(fold
     (folder / "jobs_app.py").write_text(APP)
     (folder / "jobs_bare.py").write_text("")
 
-    assert refusal("jobs_app:app") == "jobs_app has no 'app'; it has the service bare, service"
-    assert refusal("jobs_bare:app") == "jobs_bare has no 'app'; it has no QueueService"
+    assert refusal("jobs_app:app") == "jobs_app has no 'app'; the module has bare, service"
+    assert refusal("jobs_bare:app") == "jobs_bare has no 'app'; the module has no QueueService"
 
 
 def test_what_is_no_service_is_told(folder: Path) -> None:
     (folder / "jobs_app.py").write_text(APP)
 
-    assert refusal("jobs_app:number") == "jobs_app:number is no QueueService but int"
+    assert refusal("jobs_app:number") == (
+        "jobs_app:number is no QueueService but int; the module has bare, service"
+    )
     assert "is no QueueService but the class Holder" in refusal("jobs_app:Holder")
 
 

@@ -33,7 +33,7 @@ def load_service(app: str) -> QueueService:
         msg = f"{app!r} names no service: {SHAPE}"
         raise AppNotLoaded(msg)
     module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
-    return _checked(_attribute(module, attribute, place), app)
+    return _checked(_attribute(module, attribute, place), app, module)
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -109,17 +109,17 @@ def _services_in(module: ModuleType) -> str:
     from jobyard import QueueService  # noqa: PLC0415 - as above
 
     names = sorted(n for n, value in vars(module).items() if isinstance(value, QueueService))
-    return f"; it has the service {', '.join(names)}" if names else "; it has no QueueService"
+    return f"; the module has {', '.join(names) or 'no QueueService'}"
 
 
-def _checked(found: Any, app: str) -> QueueService:
+def _checked(found: Any, app: str, module: ModuleType) -> QueueService:
     from jobyard import QueueService  # noqa: PLC0415 - not needed for --help
 
     if not isinstance(found, QueueService):
         kind = (
             type(found).__name__ if not isinstance(found, type) else f"the class {found.__name__}"
         )
-        msg = f"{app} is no QueueService but {kind}"
+        msg = f"{app} is no QueueService but {kind}{_services_in(module)}"
         raise AppNotLoaded(msg)
     if not len(found.handlers):
         msg = (

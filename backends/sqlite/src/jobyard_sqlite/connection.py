@@ -121,7 +121,8 @@ def check_folder(path: Path) -> None:
     folder = path.absolute().parent
     if not folder.is_dir():
         raise BackendUnavailable(
-            f"the folder {folder} of the database does not exist; create it, or correct the URL"
+            f"the folder {folder} of the database does not exist; create it, or correct the URL: "
+            "an absolute path has four slashes, as in sqlite:////var/lib/jobs.db"
         )
 
 
