@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-from jobyard.errors import Unsupported
 from jobyard.job import Added, AddOutcome, JobSpec, JobState, Unit
 from jobyard_postgres.arrays import (
     byteas,
@@ -16,6 +15,8 @@ from jobyard_postgres.arrays import (
     texts,
 )
 from jobyard_postgres.store import Store
+from jobyard_postgres.tying import answers as tied_answers
+from jobyard_postgres.tying import flags_of, is_tied, tie_arrays
 from jobyard_sql.codes import (
     DEAD_LETTER,
     DROP,
@@ -29,17 +30,6 @@ from jobyard_sql.codes import (
 Answers = list[tuple[Added, ...]]
 
 
-def check(units: Sequence[Unit]) -> None:
-    """Raise `Unsupported` for a wish that is not honoured (yet)."""
-    for unit in units:
-        for spec in unit:
-            if spec.group or spec.dedup or spec.depends_on or spec.rate:
-                raise Unsupported(
-                    "this version of jobyard-postgres has no groups, dedup keys, dependencies or "
-                    "rates of jobs; upgrade it, or add the job without"
-                )
-
-
 async def add(
     store: Store,
     units: Sequence[Unit],
@@ -50,15 +40,27 @@ async def add(
     specs = [spec for unit in units for spec in unit]
     if not specs and tick is None:
         return [() for _ in units]
-    answer = await store.call_one(
-        "add", store.now, store.fast, *(tick or (None, None, None)), *_arrays(specs)
-    )
-    now, fired, listening, fresh, states = answer
+    asked = (store.now, store.fast, *(tick or (None, None, None)), *_arrays(specs))
+    if any(map(is_tied, specs)):
+        fired, listening, woken, found = await _add_tied(store, asked, units)
+    else:
+        now, fired, listening, fresh, states = await store.call_one("add", *asked)
+        woken, found = (), _answers(specs, now, fresh, states) if fired else []
     if not fired:
         return None
-    store.bell.ring({spec.queue for spec in specs}, events=listening)
-    answers = iter(_answers(specs, now, fresh, states))
+    store.bell.ring({spec.queue for spec in specs}.union(woken), events=listening)
+    answers = iter(found)
     return [tuple(islice(answers, len(unit))) for unit in units]
+
+
+async def _add_tied(
+    store: Store, asked: tuple[Any, ...], units: Sequence[Unit]
+) -> tuple[bool, bool, Sequence[str], list[Added]]:
+    """Store jobs of which some are tied to others."""
+    _, fired, listening, outcomes, states, ids, woken = await store.call_one(
+        "add_tied", *asked, *tie_arrays(units)
+    )
+    return fired, listening, woken, tied_answers(ids, outcomes, states) if fired else []
 
 
 def _arrays(specs: Sequence[JobSpec]) -> tuple[Any, ...]:
@@ -85,7 +87,7 @@ def _arrays(specs: Sequence[JobSpec]) -> tuple[Any, ...]:
 
 def _flags_of(spec: JobSpec) -> int:
     """Write what a job asks for as flags."""
-    flags = 0
+    flags = flags_of(spec)
     if spec.dead_letter:
         flags |= DEAD_LETTER
     if spec.lifo:

@@ -35,7 +35,7 @@ class PostgresBackend(Backend):
     the '?'.
     """
 
-    contract: ClassVar[tuple[int, int]] = (0, 1)
+    contract: ClassVar[tuple[int, int]] = (0, 2)
     capabilities: ClassVar[Capability] = Capability.SHARED | Capability.DURABLE | Capability.PUSH
 
     def __init__(
@@ -109,7 +109,6 @@ class PostgresBackend(Backend):
                 "jobyard-postgres cannot add within a transaction of the caller's yet"
             )
         store = self._opened()
-        add.check(units)
         answers = await add.add(store, units)
         assert answers is not None
         return answers
@@ -208,7 +207,6 @@ class PostgresBackend(Backend):
     ) -> tuple[Added, ...] | None:
         """Add the jobs of one tick and move the schedule on."""
         store = self._opened()
-        add.check((jobs,))
         return await signals.fire(store, key, expected=expected, next_at=next_at, jobs=jobs)
 
     # -- workers and signals

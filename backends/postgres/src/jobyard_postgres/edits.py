@@ -118,13 +118,13 @@ async def control(store: Store, queue: str, what: Control) -> None:
 
 async def sweep(store: Store, wish: Sweep, limit: int) -> Swept:
     """Remove jobs in one bounded step."""
-    removed, more, listening = await store.call_one(
+    removed, more, listening, woken = await store.call_one(
         "sweep", store.now, store.fast, *_wish(wish), max(limit, 0)
     )
     if removed < 0:
         assert isinstance(wish, Obliterate)
         raise QueueNotEmpty(f"jobs of {wish.queue!r} are active; wait for them, or use force")
-    store.bell.ring(events=listening)
+    store.bell.ring(woken, events=listening)
     return Swept(removed, more)
 
 

@@ -57,7 +57,8 @@ async def reap(store: Store, limit: int) -> tuple[Reaped, ...]:
         return ()
     rows = await store.call("reap", store.now, store.fast, limit)
     if rows:
-        store.bell.ring({row[1] for row in rows}, events=rows[0][8])
+        woken = {row[1] for row in rows if row[0] is not None}
+        store.bell.ring(woken.union(rows[-1][9] or ()), events=rows[0][8])
     return tuple(
         Reaped(
             job_id=job_id,
@@ -69,5 +70,6 @@ async def reap(store: Store, limit: int) -> tuple[Reaped, ...]:
             reason=None if reason is None else Reason(reason),
             worker=worker,
         )
-        for job_id, queue, name, fence, crashes, state, reason, worker, _ in rows
+        for job_id, queue, name, fence, crashes, state, reason, worker, *_ in rows
+        if job_id is not None
     )

@@ -14,7 +14,7 @@ from jobyard.query import Counts, JobQuery, Page, QueueInfo
 from jobyard.schedule import ScheduleRecord
 from jobyard_postgres.arrays import int8s, texts
 from jobyard_postgres.store import Store
-from jobyard_sql.codes import STATE_CODES, STATES, TALLIES
+from jobyard_sql.codes import CHILD, STATE_CODES, STATES, TALLIES
 from jobyard_sql.looking import Standing, record_of
 
 unpack_worker = msgspec.msgpack.Decoder(WorkerInfo).decode
@@ -23,14 +23,24 @@ unpack_worker = msgspec.msgpack.Decoder(WorkerInfo).decode
 async def get(store: Store, job_ids: Sequence[str]) -> tuple[JobRecord | None, ...]:
     """Show jobs by id, in the order asked."""
     rows = await store.rows(store.looking.by_id, {"ids": texts(job_ids)})
-    found = {row[1]: record_of(Standing._make(row)) for row in rows}
+    found = {record.id: record for record in await _records(store, rows)}
     return tuple(found.get(job_id) for job_id in job_ids)
+
+
+async def _records(store: Store, rows: Sequence[Any]) -> tuple[JobRecord, ...]:
+    """Show jobs; only if some depend on others are the parents looked up."""
+    standings = [Standing._make(row) for row in rows]
+    parents: dict[int, list[str]] = {}
+    if children := [each.no for each in standings if each.flags & CHILD]:
+        for child, parent in await store.rows(store.looking.parents, {"nos": int8s(children)}):
+            parents.setdefault(child, []).append(parent)
+    return tuple(record_of(each, parents.get(each.no, ())) for each in standings)
 
 
 async def by_number(store: Store, numbers: Sequence[int]) -> tuple[JobRecord, ...]:
     """Show jobs by number, in the order asked, those that there are."""
     rows = await store.rows(store.looking.by_no, {"nos": int8s(numbers)})
-    found = {row[0]: record_of(Standing._make(row)) for row in rows}
+    found = {record.no: record for record in await _records(store, rows)}
     return tuple(found[number] for number in numbers if number in found)
 
 
@@ -54,7 +64,7 @@ async def find(store: Store, query: JobQuery) -> Page[JobRecord]:
             "limit": limit + 1,
         },
     )
-    items = tuple(record_of(Standing._make(row)) for row in rows[:limit])
+    items = await _records(store, rows[:limit])
     return Page(items=items, next=str(items[-1].no) if items and len(rows) > limit else None)
 
 

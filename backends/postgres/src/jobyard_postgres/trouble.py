@@ -18,6 +18,11 @@ from jobyard.errors import (
     StoreFull,
 )
 
+
+class Overtaken(BackendError):
+    """Others came to wait for a job since it was claimed: the step has to lock more."""
+
+
 REPEATABLE: Final = frozenset({"40001", "40P01", "23505"})
 """The step was undone because another was in its way: it is begun again.
 
@@ -29,6 +34,7 @@ MEANINGS: Final[dict[str, tuple[type[JobyardError], str]]] = {
     "40001": (StoreBusy, "other steps changed the same rows each time"),
     "40P01": (StoreBusy, "other steps locked the same rows in another order each time"),
     "23505": (StoreBusy, "other steps made the same rows each time"),
+    "JY001": (Overtaken, "others wait for the job"),
     "55P03": (StoreBusy, "others kept the rows locked for too long"),
     "57014": (StoreBusy, "the server cancelled the statement"),
     "53100": (StoreFull, "the server's disk is full"),

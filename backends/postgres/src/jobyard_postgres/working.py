@@ -34,7 +34,8 @@ from jobyard_postgres.arrays import (
 )
 from jobyard_postgres.leases import lease_arrays
 from jobyard_postgres.store import Store
-from jobyard_sql.codes import DROP, KEEP_COMPLETED, NOT_PLAIN
+from jobyard_postgres.trouble import Overtaken
+from jobyard_sql.codes import DROP, NOT_PLAIN
 
 PLAIN: Final = 0
 DROPPED: Final = 1
@@ -64,11 +65,16 @@ encode: Final = msgspec.json.Encoder().encode
 
 
 class Head(msgspec.Struct, frozen=True):
-    """What the first row says of the step; `bad` has the settlements that did not go as asked."""
+    """What the first row says of the step.
+
+    `bad` has the settlements that did not go as asked, `woken` the queues in which jobs may be
+    claimed, or will be, that were blocked.
+    """
 
     now: int
     listening: bool
     bad: list[tuple[int, int]]
+    woken: list[str] = []
     next_due: int | None = None
     fence: int | None = None
     until: int | None = None
@@ -87,13 +93,19 @@ class Ends:
         repeated = len(numbers) != len(self._ends)
         self._kinds = [kind_of(end, repeated=repeated) for end in self._ends]
 
+    def take_apart(self) -> None:
+        """Let no run be settled together with others."""
+        self._kinds = [max(kind, DONE) for kind in self._kinds]
+
     def arrays(self) -> tuple[Any, ...]:
         """Return the parameters of the step."""
         ends, kinds = self._ends, self._kinds
+        apart = any(kinds)
         return (
             *lease_arrays([end.lease for end in ends]),
             texts([end.lease.job_id for end in ends]),
-            int4s(kinds) if any(kinds) else None,
+            int4s(kinds) if apart else None,
+            int4s(self.order) if apart else None,
             int8s([end.ran_ms for end in ends]),
             nullable_int8s([_delay_of(end) for end in ends]),
             nullable_texts([_reason_of(end) for end in ends]),
@@ -117,7 +129,7 @@ class Ends:
         }
 
 
-NONE: Final = (None,) * 10
+NONE: Final = (None,) * 11
 """The parameters of a step that settles nothing."""
 
 
@@ -129,7 +141,7 @@ def kind_of(end: Settlement, *, repeated: bool) -> int:
         return kind
     if not flags & NOT_PLAIN:
         return PLAIN
-    return DROPPED if flags & DROP and not flags & KEEP_COMPLETED else DONE
+    return DROPPED if flags & NOT_PLAIN == DROP else DONE
 
 
 def _delay_of(end: Settlement) -> int | None:
@@ -152,8 +164,8 @@ async def claim(store: Store, want: Claim) -> Claimed:
     """Lease due jobs."""
     rows = await store.call("work", store.now, store.fast, *NONE, encode(want).decode())
     head = read_head(rows[0][4])
-    if head.listening:
-        store.bell.ring(events=True)
+    if head.listening or head.woken:
+        store.bell.ring(head.woken, events=head.listening)
     return await _claimed(store, want, head, rows)
 
 
@@ -164,9 +176,13 @@ async def settle(store: Store, settlements: Sequence[Settlement], want: Claim | 
         return Settling(results=(), claimed=claimed)
     ends = Ends(settlements)
     wish = None if want is None else encode(want).decode()
-    rows = await store.call("work", store.now, store.fast, *ends.arrays(), wish)
+    try:
+        rows = await store.call("work", store.now, store.fast, *ends.arrays(), wish)
+    except Overtaken:
+        ends.take_apart()
+        rows = await store.call("work", store.now, store.fast, *ends.arrays(), wish)
     head = read_head(rows[0][4])
-    store.bell.ring(ends.woken(), events=head.listening)
+    store.bell.ring(ends.woken().union(head.woken), events=head.listening)
     claimed = None if want is None else await _claimed(store, want, head, rows)
     return Settling(results=ends.results(head.bad), claimed=claimed)
 
@@ -212,6 +228,7 @@ def _leases(
                 due_at,
                 until,
                 expires_at,
+                group,
             )
             for (
                 lane,
@@ -228,6 +245,7 @@ def _leases(
                 created_at,
                 due_at,
                 expires_at,
+                group,
             ) in rows
             if lane in names
         ]

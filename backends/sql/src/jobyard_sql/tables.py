@@ -254,6 +254,12 @@ class Tables:
             _number("until", null=True),
             by_key=True,
         )
+        Index(
+            f"{self.namespace}_dedup_until",
+            self.dedup.c.until,
+            sqlite_where=text("until IS NOT NULL"),
+            postgresql_where=text("until IS NOT NULL"),
+        )
         self.dep = self._table(
             "dep",
             _key("child"),

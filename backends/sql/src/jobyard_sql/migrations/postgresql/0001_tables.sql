@@ -159,6 +159,7 @@ CREATE TABLE {ns}_dedup (
     until BIGINT,
     PRIMARY KEY (queue, key)
 );
+CREATE INDEX {ns}_dedup_until ON {ns}_dedup (until) WHERE until IS NOT NULL;
 CREATE TABLE {ns}_dep (
     child BIGINT NOT NULL,
     at BIGINT NOT NULL,

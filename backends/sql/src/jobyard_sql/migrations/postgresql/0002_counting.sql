@@ -2,8 +2,9 @@
 --
 -- A step is one call of one function, so that it is one round trip and one transaction. A function
 -- that clients call carries its own search path and planner settings: no session has to. A step
--- locks jobs by number, then leases, then the rows that hold the jobs' states, then counts; hot
--- steps leave the jobs out. What would lock against that order skips what is locked.
+-- locks gates by id, then jobs by number, then leases, then the rows that hold the jobs' states, then
+-- counts; hot steps leave gates and jobs out. What would lock against that order skips what is
+-- locked. What stands before a gate is touched only by who has locked the gate.
 CREATE TYPE {ns}_move AS (
     queue INTEGER, source INTEGER, target INTEGER, tally INTEGER, n BIGINT, ran_ms BIGINT,
     was_due BOOLEAN
@@ -12,6 +13,9 @@ CREATE TYPE {ns}_told AS (
     kind TEXT, queue TEXT, job_id TEXT, name TEXT, worker TEXT, attempt INTEGER, ran_ms BIGINT,
     data BYTEA
 );
+
+CREATE TYPE {ns}_ended AS (id TEXT, completed BOOLEAN);
+CREATE TYPE {ns}_news AS (moves {ns}_move[], told {ns}_told[], ended {ns}_ended[]);
 
 -- The time of a step. The server's own decides how durable a commit is, unless a caller chose
 -- "fast", or the role was made so.

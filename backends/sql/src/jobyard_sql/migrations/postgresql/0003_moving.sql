@@ -3,16 +3,16 @@ CREATE VIEW {ns}_standing AS
 SELECT j.no, j.id, j.queue, q.name AS queue_name, j.lane, l.name, j.prio, j.due, j.flags,
     j.ttl_ms, j.expires_at, j.attempts, j.max_crashes,
     CASE WHEN r.no IS NOT NULL THEN 3 WHEN d.no IS NOT NULL THEN d.state::INTEGER
-        WHEN y.no IS NOT NULL THEN 1 ELSE 0 END AS state,
-    coalesce(r.failures, d.failures, y.failures, w.failures, 0) AS failures,
-    coalesce(r.crashes, d.crashes, y.crashes, w.crashes, 0) AS crashes,
+        WHEN y.no IS NOT NULL THEN 1 WHEN b.no IS NOT NULL THEN 2 ELSE 0 END AS state,
+    coalesce(r.failures, d.failures, y.failures, w.failures, b.failures, 0) AS failures,
+    coalesce(r.crashes, d.crashes, y.crashes, w.crashes, b.crashes, 0) AS crashes,
     coalesce(r.lease, d.lease, p.lease, 0) AS fence,
     coalesce(s.started_at, d.started_at, p.started_at) AS started_at,
     coalesce(s.worker, d.worker, p.worker) AS worker,
     coalesce(d.settled, p.settled, false) AS settled,
     CASE WHEN d.no IS NOT NULL AND d.state <> 4 THEN d.error ELSE coalesce(d.error, p.error) END
         AS error,
-    w.queue AS ready_queue
+    w.queue AS ready_queue, b.line
 FROM {ns}_job j
 JOIN {ns}_queue q ON q.id = j.queue
 JOIN {ns}_lane l ON l.id = j.lane
@@ -23,6 +23,8 @@ LEFT JOIN {ns}_delayed y ON y.queue = j.queue AND y.due = j.due AND y.no = j.no
 LEFT JOIN {ns}_ready w ON w.queue = ANY (ARRAY[j.queue, -j.queue]) AND w.prio = j.prio
     AND w.due = CASE WHEN j.flags & 4 <> 0 THEN -j.due ELSE j.due END
     AND w.no = CASE WHEN j.flags & 4 <> 0 THEN -j.no ELSE j.no END
+LEFT JOIN {ns}_blocked b ON b.no = CASE WHEN j.flags & 1920 = 0 THEN NULL
+    WHEN j.flags & 4 <> 0 THEN -j.no ELSE j.no END
 LEFT JOIN {ns}_past p ON p.no = j.no;
 
 -- Lock a job and the row of its state: until the step is over nobody moves it. Hot steps move jobs
@@ -48,6 +50,8 @@ BEGIN
         ELSIF s.state = 1 THEN
             PERFORM 1 FROM {ns}_delayed WHERE queue = s.queue AND due = s.due AND no = s.no
             FOR UPDATE;
+        ELSIF s.state = 2 THEN
+            PERFORM 1 FROM {ns}_blocked WHERE no = v_sign * s.no FOR UPDATE;
         ELSIF s.state = 3 THEN
             PERFORM 1 FROM {ns}_lease WHERE no = s.fence FOR NO KEY UPDATE;
             PERFORM 1 FROM {ns}_running WHERE no = s.no AND lease = s.fence FOR UPDATE;
@@ -87,6 +91,8 @@ BEGIN
             AND due = v_sign * s.due AND no = v_sign * s.no;
     ELSIF s.state = 1 THEN
         DELETE FROM {ns}_delayed WHERE queue = s.queue AND due = s.due AND no = s.no;
+    ELSIF s.state = 2 THEN
+        DELETE FROM {ns}_blocked WHERE no = v_sign * s.no;
     ELSIF s.state = 3 THEN
         DELETE FROM {ns}_running WHERE no = s.no;
         UPDATE {ns}_lease SET held = held - 1 WHERE no = s.fence;
@@ -107,25 +113,35 @@ BEGIN
     END IF;
 END $$;
 
--- Put a job that has left its state where claims find it, or to wait for its instant.
+-- Put a job that has left its state where claims find it (0), to wait for its instant (1), or in
+-- its line (2). One that may not be claimed yet for its gates is held back instead: tells its state.
 CREATE FUNCTION {ns}_enqueue(
-    s {ns}_standing, p_delayed BOOLEAN, p_due BIGINT, p_prio INTEGER, p_failures INTEGER,
-    p_crashes INTEGER
-) RETURNS VOID LANGUAGE plpgsql AS $$
+    s {ns}_standing, p_now BIGINT, p_state INTEGER, p_due BIGINT, p_prio INTEGER,
+    p_failures INTEGER, p_crashes INTEGER
+) RETURNS INTEGER LANGUAGE plpgsql AS $$
 DECLARE
     v_sign INTEGER := CASE WHEN s.flags & 4 <> 0 THEN -1 ELSE 1 END;
 BEGIN
+    IF p_state = 0 AND s.flags & 384 <> 0 THEN
+        SELECT o_state, o_due, o_line INTO p_state, p_due, s.line
+        FROM {ns}_ask_gates(s.no, p_now, p_now, p_due);
+    END IF;
     IF s.prio <> p_prio OR s.due <> p_due THEN
         UPDATE {ns}_job SET prio = p_prio, due = p_due WHERE no = s.no;
     END IF;
-    IF p_delayed THEN
-        INSERT INTO {ns}_delayed (queue, due, no, lane, prio, failures, crashes, flags)
-        VALUES (s.queue, p_due, s.no, s.lane, p_prio, p_failures, p_crashes, s.flags);
-    ELSE
+    IF p_state = 0 THEN
         INSERT INTO {ns}_ready (queue, prio, due, no, lane, failures, crashes, flags)
         VALUES (s.queue, p_prio, v_sign * p_due, v_sign * s.no, s.lane, p_failures, p_crashes,
             s.flags);
+    ELSIF p_state = 1 THEN
+        INSERT INTO {ns}_delayed (queue, due, no, lane, prio, failures, crashes, flags)
+        VALUES (s.queue, p_due, s.no, s.lane, p_prio, p_failures, p_crashes, s.flags);
+    ELSE
+        INSERT INTO {ns}_blocked (line, prio, due, no, queue, lane, failures, crashes, flags)
+        VALUES (s.line, p_prio, v_sign * p_due, v_sign * s.no, s.queue, s.lane, p_failures,
+            p_crashes, s.flags);
     END IF;
+    RETURN p_state;
 END $$;
 
 -- Let a job that has left its state start anew: not cancelled, its time to live whole.
@@ -141,9 +157,12 @@ BEGIN
     RETURN s;
 END $$;
 
--- Leave no trace of jobs that have left their states.
+-- Leave no trace of jobs that have left their states, and that their gates have let go of.
 CREATE FUNCTION {ns}_erase(p_nos BIGINT[]) RETURNS VOID
 LANGUAGE plpgsql AS $$
+DECLARE
+    v_tied BIGINT[];
+    v_keyed BIGINT[];
 BEGIN
     DELETE FROM {ns}_expiry e USING {ns}_job j
     WHERE j.no = ANY (p_nos) AND j.expires_at IS NOT NULL AND e.at = j.expires_at AND e.no = j.no;
@@ -151,15 +170,31 @@ BEGIN
     DELETE FROM {ns}_log WHERE no = ANY (p_nos);
     DELETE FROM {ns}_past WHERE no = ANY (p_nos);
     DELETE FROM {ns}_keep WHERE no = ANY (p_nos);
-    DELETE FROM {ns}_job WHERE no = ANY (p_nos);
+    WITH gone AS (
+        DELETE FROM {ns}_job WHERE no = ANY (p_nos) RETURNING no, queue, flags, dedup
+    ), k AS (
+        -- A key that is not held for a time of its own is nobody's now. One that is locked is on
+        -- its way to somebody else.
+        DELETE FROM {ns}_dedup WHERE ctid = ANY (ARRAY(
+            SELECT d.ctid FROM gone JOIN {ns}_dedup d
+                ON d.queue = gone.queue AND d.key = gone.dedup
+            WHERE gone.flags & 2048 <> 0 AND d.no = gone.no AND d.until IS NULL
+            FOR UPDATE OF d SKIP LOCKED))
+    )
+    SELECT array_agg(no) INTO v_tied FROM gone WHERE flags & 896 <> 0;
+    IF v_tied IS NOT NULL THEN
+        DELETE FROM {ns}_gated WHERE no = ANY (v_tied);
+        DELETE FROM {ns}_dep WHERE child = ANY (v_tied);
+    END IF;
 END $$;
 
 -- End a job that has left its state, and keep its record as its rules say (SETTLE-11). Tells
--- whether it left a record, and how many older ones were removed for it, at most `p_room`.
+-- whether it left a record, how many older ones were removed for it, at most `p_room`, and what
+-- followed for others.
 CREATE FUNCTION {ns}_finish(
     s {ns}_standing, p_now BIGINT, p_state INTEGER, p_failures INTEGER, p_crashes INTEGER,
     p_settled BOOLEAN, p_reason TEXT, p_result BYTEA, p_error BYTEA, p_room INTEGER,
-    OUT o_kept BOOLEAN, OUT o_removed INTEGER
+    OUT o_kept BOOLEAN, OUT o_removed INTEGER, OUT o_news {ns}_news
 ) LANGUAGE plpgsql AS $$
 DECLARE
     v_count BIGINT;
@@ -167,6 +202,9 @@ DECLARE
     v_nos BIGINT[];
 BEGIN
     o_removed := 0;
+    IF s.flags & 1920 <> 0 THEN
+        o_news := {ns}_let_go(s, p_now, p_state);
+    END IF;
     IF p_state = 4 AND s.flags & 16 <> 0 THEN
         v_count := 0;
     ELSIF p_state = 4 AND s.flags & 32 <> 0 THEN
@@ -174,7 +212,7 @@ BEGIN
     ELSIF p_state NOT IN (4, 7) AND s.flags & 8 <> 0 THEN
         SELECT failed_count, failed_ms INTO v_count, v_age FROM {ns}_keep WHERE no = s.no;
     END IF;
-    o_kept := v_count IS DISTINCT FROM 0;
+    o_kept := v_count IS DISTINCT FROM 0 OR {ns}_is_needed(s.flags, s.id);
     IF NOT o_kept THEN
         PERFORM {ns}_erase(ARRAY[s.no]);
         RETURN;
@@ -183,17 +221,20 @@ BEGIN
         crashes, settled, purge_at, keep_count, reason, result, error)
     VALUES (s.no, s.queue, p_state, p_now, s.fence, s.started_at, s.worker, p_failures, p_crashes,
         p_settled, p_now + v_age, v_count, p_reason, p_result, p_error);
-    IF v_count IS NULL OR v_count > 1000 OR p_room <= 0 THEN
+    IF v_count IS NULL OR v_count NOT BETWEEN 1 AND 1000 OR p_room <= 0 THEN
         RETURN; -- counting more than that costs too much here: retention removes what is beyond
     END IF;
     v_nos := ARRAY(
-        SELECT no FROM {ns}_done WHERE queue = s.queue AND state = p_state
-        ORDER BY finished_at, no LIMIT least(p_room, greatest(0, (
+        SELECT d.no FROM {ns}_done d JOIN {ns}_job j ON j.no = d.no
+        WHERE d.queue = s.queue AND d.state = p_state AND NOT {ns}_is_needed(j.flags, j.id)
+        ORDER BY d.finished_at, d.no LIMIT least(p_room, greatest(0, (
             SELECT count(*) - v_count FROM (
                 SELECT 1 FROM {ns}_done WHERE queue = s.queue AND state = p_state
                 LIMIT v_count + p_room) x))));
     IF cardinality(v_nos) > 0 THEN
-        v_nos := ARRAY(SELECT no FROM {ns}_job WHERE no = ANY (v_nos) FOR UPDATE SKIP LOCKED);
+        v_nos := ARRAY(
+            SELECT no FROM {ns}_job
+            WHERE no = ANY (v_nos) AND NOT {ns}_is_needed(flags, id) FOR UPDATE SKIP LOCKED);
         WITH gone AS (DELETE FROM {ns}_done WHERE no = ANY (v_nos) RETURNING no)
         SELECT array_agg(no), count(*) INTO v_nos, o_removed FROM gone;
         PERFORM {ns}_erase(v_nos);

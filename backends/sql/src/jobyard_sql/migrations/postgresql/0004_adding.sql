@@ -47,6 +47,57 @@ BEGIN
     RETURN v_id;
 END $$;
 
+-- Find or make lanes, which come sorted by queue; `o_new` are the queues that were not known.
+CREATE FUNCTION {ns}_known_lanes(
+    p_queues TEXT[], p_channels TEXT[], p_names TEXT[],
+    OUT o_queues INTEGER[], OUT o_lanes INTEGER[], OUT o_new INTEGER[]
+) LANGUAGE plpgsql AS $$
+DECLARE
+    v_part RECORD;
+BEGIN
+    o_queues := '{}';
+    o_lanes := '{}';
+    o_new := '{}';
+    FOR i IN 1 .. cardinality(p_queues) LOOP
+        IF i > 1 AND p_queues[i] = p_queues[i - 1] THEN
+            o_queues := o_queues || o_queues[i - 1];
+        ELSE
+            v_part := {ns}_known_queue(p_queues[i]);
+            o_queues := o_queues || v_part.o_id;
+            IF v_part.o_new THEN
+                o_new := o_new || v_part.o_id;
+            END IF;
+        END IF;
+        o_lanes := o_lanes || {ns}_known_lane(o_queues[i], p_channels[i], p_names[i]);
+    END LOOP;
+END $$;
+
+-- Move a schedule on, if its next tick is the one expected; without a key there is none.
+CREATE FUNCTION {ns}_tick(p_key TEXT, p_expected BIGINT, p_next BIGINT) RETURNS BOOLEAN
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF p_key IS NULL THEN
+        RETURN true;
+    END IF;
+    UPDATE {ns}_schedule SET next_at = p_next, last_at = p_expected, fired = fired + 1
+    WHERE key = p_key AND NOT paused AND next_at = p_expected;
+    RETURN FOUND;
+END $$;
+
+-- A queue that got no job stays unknown.
+CREATE FUNCTION {ns}_disown(p_new INTEGER[], p_made BIGINT[]) RETURNS VOID
+LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM {ns}_queue WHERE id = ANY (p_new)
+        AND id <> ALL (ARRAY(SELECT queue FROM {ns}_job WHERE no = ANY (p_made)));
+    IF FOUND THEN
+        DELETE FROM {ns}_lane l WHERE l.queue = ANY (p_new)
+            AND NOT EXISTS (SELECT 1 FROM {ns}_queue q WHERE q.id = l.queue);
+        DELETE FROM {ns}_gauge g WHERE g.queue = ANY (p_new)
+            AND NOT EXISTS (SELECT 1 FROM {ns}_queue q WHERE q.id = g.queue);
+    END IF;
+END $$;
+
 -- Lanes come once each, sorted; a job names its lane by its place. `o_fresh` and `o_states` are
 -- null when every job is new. Jobs are inserted sorted by id, so that adds of the same ids in
 -- another order wait for each other in one direction only.
@@ -76,30 +127,14 @@ DECLARE
 BEGIN
     o_now := {ns}_begin(p_now, p_fast);
     o_listening := {ns}_listening(o_now);
-    o_fired := true;
-    IF p_key IS NOT NULL THEN
-        UPDATE {ns}_schedule SET next_at = p_next, last_at = p_expected, fired = fired + 1
-        WHERE key = p_key AND NOT paused AND next_at = p_expected;
-        o_fired := FOUND;
-        IF NOT FOUND THEN
-            RETURN;
-        END IF;
-    END IF;
-    IF v_n = 0 THEN
+    o_fired := {ns}_tick(p_key, p_expected, p_next);
+    IF NOT o_fired OR v_n = 0 THEN
         RETURN;
     END IF;
-    FOR i IN 1 .. cardinality(p_queues) LOOP
-        IF i > 1 AND p_queues[i] = p_queues[i - 1] THEN
-            v_queues := v_queues || v_queues[i - 1];
-        ELSE
-            v_part := {ns}_known_queue(p_queues[i]);
-            v_queues := v_queues || v_part.o_id;
-            IF v_part.o_new THEN
-                v_new := v_new || v_part.o_id;
-            END IF;
-        END IF;
-        v_lanes := v_lanes || {ns}_known_lane(v_queues[i], p_channels[i], p_names[i]);
-    END LOOP;
+    v_part := {ns}_known_lanes(p_queues, p_channels, p_names);
+    v_queues := v_part.o_queues;
+    v_lanes := v_part.o_lanes;
+    v_new := v_part.o_new;
     v_nos := ARRAY(SELECT nextval('{ns}_job_no') FROM generate_series(1, v_n));
     WITH x AS (
         SELECT no, id, v_queues[place] AS queue, v_lanes[place] AS lane, prio,
@@ -152,15 +187,7 @@ BEGIN
     END IF;
     PERFORM {ns}_book(o_now, o_listening, v_moves, v_told);
     IF cardinality(v_made) < v_n THEN
-        -- A queue that got no job stays unknown.
-        DELETE FROM {ns}_queue WHERE id = ANY (v_new)
-            AND id <> ALL (ARRAY(SELECT queue FROM {ns}_job WHERE no = ANY (v_made)));
-        IF FOUND THEN
-            DELETE FROM {ns}_lane l WHERE l.queue = ANY (v_new)
-                AND NOT EXISTS (SELECT 1 FROM {ns}_queue q WHERE q.id = l.queue);
-            DELETE FROM {ns}_gauge g WHERE g.queue = ANY (v_new)
-                AND NOT EXISTS (SELECT 1 FROM {ns}_queue q WHERE q.id = g.queue);
-        END IF;
+        PERFORM {ns}_disown(v_new, v_made);
         SELECT array_agg(x.no = ANY (v_made) ORDER BY x.at), array_agg(s.state ORDER BY x.at)
         INTO o_fresh, o_states
         FROM unnest(v_nos, p_ids) WITH ORDINALITY AS x(no, id, at)

@@ -4,7 +4,7 @@
 CREATE FUNCTION {ns}_end_run(
     s {ns}_standing, p_now BIGINT, p_kind INTEGER, p_ran BIGINT, p_delay BIGINT, p_reason TEXT,
     p_body BYTEA, p_room INTEGER, OUT o_moves {ns}_move[], OUT o_told {ns}_told[],
-    OUT o_removed INTEGER
+    OUT o_removed INTEGER, OUT o_news {ns}_news
 ) LANGUAGE plpgsql AS $$
 DECLARE
     v_state INTEGER;
@@ -14,6 +14,7 @@ DECLARE
     v_tally INTEGER;
     v_ran BIGINT := CASE WHEN p_kind IN (2, 3, 4, 8) THEN p_ran ELSE 0 END;
     v_kept BOOLEAN;
+    v_end RECORD;
     v_told TEXT[];
     v_kind TEXT;
     v_body BYTEA := CASE WHEN p_kind IN (2, 3, 4, 8) THEN p_body END;
@@ -25,18 +26,19 @@ BEGIN
     PERFORM {ns}_leave(s);
     IF p_kind IN (3, 5, 6) THEN
         PERFORM {ns}_remember(s, true, CASE WHEN p_kind = 3 THEN p_body ELSE s.error END);
-        v_state := CASE WHEN p_kind <> 6 AND p_delay > 0 THEN 1 ELSE 0 END;
-        PERFORM {ns}_enqueue(s, v_state = 1,
+        v_state := {ns}_enqueue(s, p_now, CASE WHEN p_kind <> 6 AND p_delay > 0 THEN 1 ELSE 0 END,
             CASE WHEN p_kind = 6 THEN s.due ELSE p_now + greatest(p_delay, 0) END, s.prio,
             v_failures, s.crashes);
         v_tally := CASE WHEN p_kind = 3 THEN 4 END;
     ELSE
         v_state := CASE p_kind WHEN 2 THEN 4 WHEN 7 THEN 6 WHEN 8 THEN 7
             ELSE CASE WHEN s.flags & 2 <> 0 THEN 8 ELSE 5 END END;
-        SELECT f.o_kept, f.o_removed INTO v_kept, o_removed FROM {ns}_finish(s, p_now, v_state,
-            v_failures, s.crashes, true, CASE WHEN p_kind = 4 THEN p_reason END,
-            CASE WHEN p_kind = 2 THEN p_body END,
-            CASE WHEN p_kind IN (4, 8) THEN p_body ELSE s.error END, p_room) f;
+        v_end := {ns}_finish(s, p_now, v_state, v_failures, s.crashes, true,
+            CASE WHEN p_kind = 4 THEN p_reason END, CASE WHEN p_kind = 2 THEN p_body END,
+            CASE WHEN p_kind IN (4, 8) THEN p_body ELSE s.error END, p_room);
+        v_kept := v_end.o_kept;
+        o_removed := v_end.o_removed;
+        o_news := v_end.o_news;
         v_tally := {ns}_tally_of(v_state);
     END IF;
     o_moves := ARRAY[
@@ -57,8 +59,8 @@ END $$;
 -- Settle. `o_bad` has what did not go as asked: pairs of place and code (1 already, 2 lost, 3 gone).
 CREATE FUNCTION {ns}_settle(
     p_now BIGINT, p_listening BOOLEAN, p_fences BIGINT[], p_tokens TEXT[],
-    p_nos BIGINT[], p_of INTEGER[], p_ids TEXT[], p_kinds INTEGER[], p_rans BIGINT[],
-    p_delays BIGINT[], p_reasons TEXT[], p_bodies BYTEA[],
+    p_nos BIGINT[], p_of INTEGER[], p_ids TEXT[], p_kinds INTEGER[], p_order INTEGER[],
+    p_rans BIGINT[], p_delays BIGINT[], p_reasons TEXT[], p_bodies BYTEA[],
     OUT o_moves {ns}_move[], OUT o_told {ns}_told[], OUT o_bad JSONB
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -70,22 +72,22 @@ DECLARE
     v_no BIGINT;
     v_code INTEGER;
     v_end RECORD;
+    n {ns}_news := {ns}_no_news();
     s {ns}_standing;
     x RECORD;
 BEGIN
     o_told := '{}';
     o_bad := '[]';
     IF v_slow THEN
-        PERFORM 1 FROM {ns}_job WHERE no = ANY (ARRAY(
-            SELECT u.no FROM unnest(p_nos, p_kinds) u(no, kind) WHERE u.kind > 0))
-        ORDER BY no FOR UPDATE;
+        PERFORM {ns}_lock_jobs(ARRAY(
+            SELECT u.no FROM unnest(p_nos, p_kinds) u(no, kind) WHERE u.kind > 0));
     END IF;
     v_held := {ns}_lock_leases(p_fences, p_tokens);
     WITH f AS (
         DELETE FROM {ns}_running r
         USING unnest(p_nos, p_of, p_kinds, p_rans, p_bodies) u(no, place, kind, ran, body)
         WHERE r.no = u.no AND r.lease = v_held[u.place] AND coalesce(u.kind, 0) = 0
-            AND r.flags & -80 = 0
+            AND r.flags & -2128 = 0
         RETURNING r.no, r.queue, r.lease, r.failures, r.crashes, u.ran, u.body
     ), i AS (
         INSERT INTO {ns}_done (no, queue, state, finished_at, lease, started_at, worker, failures,
@@ -102,11 +104,11 @@ BEGIN
     INTO v_ended, o_moves;
     IF p_listening AND cardinality(v_ended) > 0 THEN
         o_told := ARRAY(
-            SELECT ROW('completed', q.name, j.id, n.name, d.worker, d.failures + 1, u.ran,
+            SELECT ROW('completed', q.name, j.id, e.name, d.worker, d.failures + 1, u.ran,
                 u.body)::{ns}_told
             FROM unnest(p_nos, p_rans, p_bodies) u(no, ran, body)
             JOIN {ns}_done d ON d.no = u.no JOIN {ns}_job j ON j.no = u.no
-            JOIN {ns}_lane n ON n.id = j.lane JOIN {ns}_queue q ON q.id = j.queue
+            JOIN {ns}_lane e ON e.id = j.lane JOIN {ns}_queue q ON q.id = j.queue
             WHERE u.no = ANY (v_ended));
     END IF;
     IF NOT v_slow AND cardinality(v_ended) = cardinality(p_nos) THEN
@@ -120,12 +122,17 @@ BEGIN
     END IF;
     FOR x IN
         SELECT u.*, p_fences[u.place] AS fence, v_held[u.place] AS held
-        FROM unnest(p_nos, p_of, p_ids, p_kinds, p_rans, p_delays, p_reasons, p_bodies)
-            WITH ORDINALITY u(no, place, id, kind, ran, delay, reason, body, at)
+        FROM unnest(p_nos, p_of, p_ids, p_kinds, p_order, p_rans, p_delays, p_reasons, p_bodies)
+            WITH ORDINALITY u(no, place, id, kind, turn, ran, delay, reason, body, at)
         WHERE coalesce(u.kind, 0) > 1
             OR u.no <> ALL (v_ended) AND u.no <> ALL (v_dropped)
-        ORDER BY u.at
+        ORDER BY u.turn, u.at
     LOOP
+        IF coalesce(x.kind, 0) = 0 AND EXISTS (SELECT 1 FROM {ns}_running
+                WHERE no = x.no AND lease = x.held AND flags & 1920 <> 0) THEN
+            -- What others came to wait for since it was claimed is not locked in its turn.
+            RAISE EXCEPTION 'job % is not plain any more', x.id USING ERRCODE = 'JY001';
+        END IF;
         s := {ns}_hold(x.no);
         IF s.no IS NULL OR s.id <> x.id THEN
             SELECT no INTO v_no FROM {ns}_job WHERE id = x.id;
@@ -144,9 +151,15 @@ BEGIN
         v_end := {ns}_end_run(s, p_now, greatest(coalesce(x.kind, 0), 2), x.ran, x.delay,
             x.reason, x.body, v_room);
         v_room := v_room - v_end.o_removed;
+        n := {ns}_add_news(n, v_end.o_news);
         o_moves := o_moves || v_end.o_moves;
         o_told := o_told || v_end.o_told;
     END LOOP;
+    IF n.ended <> '{}' THEN
+        n := {ns}_resolve(n, p_now);
+    END IF;
+    o_moves := o_moves || n.moves;
+    o_told := o_told || n.told;
 END $$;
 
 -- Complete the runs of jobs that leave no record.
@@ -159,18 +172,18 @@ BEGIN
     o_told := '{}';
     IF p_listening THEN
         o_told := ARRAY(
-            SELECT ROW('completed', q.name, j.id, n.name, l.worker, r.failures + 1, u.ran,
+            SELECT ROW('completed', q.name, j.id, e.name, l.worker, r.failures + 1, u.ran,
                 u.body)::{ns}_told
             FROM unnest(p_nos, p_of, p_kinds, p_rans, p_bodies) u(no, place, kind, ran, body)
             JOIN {ns}_running r ON r.no = u.no AND r.lease = p_held[u.place]
             JOIN {ns}_lease l ON l.no = r.lease JOIN {ns}_job j ON j.no = u.no
-            JOIN {ns}_lane n ON n.id = j.lane JOIN {ns}_queue q ON q.id = j.queue
-            WHERE u.kind = 1);
+            JOIN {ns}_lane e ON e.id = j.lane JOIN {ns}_queue q ON q.id = j.queue
+            WHERE u.kind = 1 AND r.flags & 1920 = 0);
     END IF;
     WITH f AS (
         DELETE FROM {ns}_running r
         USING unnest(p_nos, p_of, p_kinds, p_rans) u(no, place, kind, ran)
-        WHERE r.no = u.no AND r.lease = p_held[u.place] AND u.kind = 1
+        WHERE r.no = u.no AND r.lease = p_held[u.place] AND u.kind = 1 AND r.flags & 1920 = 0
         RETURNING r.no, r.queue, r.lease, u.ran
     ), h AS (
         UPDATE {ns}_lease l SET held = l.held - g.n

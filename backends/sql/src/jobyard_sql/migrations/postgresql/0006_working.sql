@@ -1,10 +1,11 @@
 -- Claim and settle. What is claimed is chosen and locked by one statement and moved by another.
 
 -- Let due delayed jobs wait, a bounded number of each queue.
-CREATE FUNCTION {ns}_promote(p_queues INTEGER[], p_instant BIGINT) RETURNS {ns}_move[]
-LANGUAGE plpgsql AS $$
+CREATE FUNCTION {ns}_promote(p_queues INTEGER[], p_now BIGINT, p_instant BIGINT)
+RETURNS {ns}_move[] LANGUAGE plpgsql AS $$
 DECLARE
     v_queue INTEGER;
+    v_gated TID[];
     v_due BIGINT;
     v_n BIGINT;
     v_moves {ns}_move[] := '{}';
@@ -13,18 +14,23 @@ BEGIN
         SELECT due INTO v_due FROM {ns}_delayed WHERE queue = v_queue ORDER BY due, no LIMIT 1;
         CONTINUE WHEN NOT FOUND OR v_due > p_instant;
         WITH p AS MATERIALIZED (
-            SELECT ctid AS tid FROM {ns}_delayed WHERE queue = v_queue AND due <= p_instant
+            SELECT ctid AS tid, flags & 384 <> 0 AS gated FROM {ns}_delayed
+            WHERE queue = v_queue AND due <= p_instant
             ORDER BY due, no LIMIT 1000 FOR UPDATE SKIP LOCKED
         ), d AS (
-            DELETE FROM {ns}_delayed WHERE ctid = ANY (ARRAY(SELECT tid FROM p)) RETURNING *
+            DELETE FROM {ns}_delayed WHERE ctid = ANY (ARRAY(SELECT tid FROM p WHERE NOT gated))
+            RETURNING *
         ), i AS (
             INSERT INTO {ns}_ready (queue, prio, due, no, lane, failures, crashes, flags)
             SELECT queue, prio, CASE WHEN flags & 4 <> 0 THEN -due ELSE due END,
                 CASE WHEN flags & 4 <> 0 THEN -no ELSE no END, lane, failures, crashes, flags
             FROM d
         )
-        SELECT count(*) INTO v_n FROM d;
+        SELECT (SELECT count(*) FROM d), ARRAY(SELECT tid FROM p WHERE gated) INTO v_n, v_gated;
         v_moves := v_moves || ROW(v_queue, 1, 0, NULL, v_n, 0, true)::{ns}_move;
+        IF cardinality(v_gated) > 0 THEN
+            v_moves := v_moves || {ns}_promote_gated(v_gated, p_now, p_instant);
+        END IF;
     END LOOP;
     RETURN v_moves;
 END $$;
@@ -134,6 +140,15 @@ BEGIN
     END IF;
 END $$;
 
+-- The due of the earliest delayed job of some queues.
+CREATE FUNCTION {ns}_next_due(p_queues INTEGER[]) RETURNS BIGINT
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (
+        SELECT min(d.due) FROM unnest(p_queues) k(id) CROSS JOIN LATERAL (
+            SELECT due FROM {ns}_delayed WHERE queue = k.id ORDER BY due, no LIMIT 1) d);
+END $$;
+
 -- Decide what a claim gets: locks the jobs, writes the lease, moves nothing out of `ready` but
 -- what is past its time to live, which is set aside for the reaper (its queue and lane negated).
 CREATE FUNCTION {ns}_choose(
@@ -146,8 +161,10 @@ DECLARE
     v_sources JSONB := p_want->'sources';
     v_queues INTEGER[];
     v_ttl BOOLEAN;
+    v_rated BOOLEAN;
     v_gone TID[] := '{}';
     v_head RECORD;
+    v_part RECORD;
 BEGIN
     o_tids := '{}';
     o_moves := '{}';
@@ -162,12 +179,11 @@ BEGIN
         WHERE token = p_want->>'lease_id';
         o_again := FOUND;
         IF NOT o_again THEN
-            o_moves := {ns}_promote(v_queues, greatest(p_now, (p_want->>'as_of')::BIGINT));
+            o_moves := {ns}_promote(v_queues, p_now,
+                greatest(p_now, (p_want->>'as_of')::BIGINT));
         END IF;
     END IF;
-    o_next_due := (
-        SELECT min(d.due) FROM unnest(v_queues) k(id) CROSS JOIN LATERAL (
-            SELECT due FROM {ns}_delayed WHERE queue = k.id ORDER BY due, no LIMIT 1) d);
+    o_next_due := {ns}_next_due(v_queues);
     IF o_again OR v_limit <= 0 OR cardinality(v_queues) = 0 THEN
         RETURN;
     END IF;
@@ -179,7 +195,7 @@ BEGIN
         END IF;
         RETURN;
     END IF;
-    SELECT bool_or(flags & 64 <> 0) INTO v_ttl FROM {ns}_ready WHERE ctid = ANY (o_tids);
+    SELECT bool_or(flags & 64 <> 0), bool_or(flags & 256 <> 0) INTO v_ttl, v_rated FROM {ns}_ready WHERE ctid = ANY (o_tids);
     IF v_ttl THEN
         v_gone := ARRAY(
             SELECT r.ctid FROM {ns}_ready r JOIN {ns}_job j ON j.no = abs(r.no)
@@ -190,6 +206,15 @@ BEGIN
         WITH g AS (DELETE FROM {ns}_ready WHERE ctid = ANY (v_gone) RETURNING *)
         INSERT INTO {ns}_ready (queue, prio, due, no, lane, failures, crashes, flags)
         SELECT -queue, prio, due, no, -lane, failures, crashes, flags FROM g;
+    END IF;
+    IF v_rated THEN
+        v_part := {ns}_start(o_tids, p_now);
+        IF cardinality(v_part.o_tids) < cardinality(o_tids) THEN
+            v_head.o_more := true;
+        END IF;
+        o_tids := v_part.o_tids;
+        o_moves := o_moves || (v_part.o_news).moves;
+        o_next_due := {ns}_next_due(v_queues);
     END IF;
     IF v_head.o_more OR cardinality(v_gone) > 0 THEN
         o_next_due := p_now;
@@ -224,15 +249,16 @@ END $$;
 -- Settle, then claim. The first row returned is about the step: its `payload` is JSON.
 --
 -- Settlements come sorted by number; each names its lease by the place in `p_fences`. Kind 0 completes a plain job, 1 a job that leaves no record;
--- the others are Done, Retried, Failed, Snoozed, Released, Cancelled and Stalled from 2 up.
+-- the others are Done, Retried, Failed, Snoozed, Released, Cancelled and Stalled from 2 up; they are
+-- made in the order asked, `p_order`.
 CREATE FUNCTION {ns}_work(
     p_now BIGINT, p_fast BOOLEAN, p_fences BIGINT[], p_tokens TEXT[],
-    p_nos BIGINT[], p_of INTEGER[], p_ids TEXT[], p_kinds INTEGER[], p_rans BIGINT[],
-    p_delays BIGINT[], p_reasons TEXT[], p_bodies BYTEA[], p_want JSONB
+    p_nos BIGINT[], p_of INTEGER[], p_ids TEXT[], p_kinds INTEGER[], p_order INTEGER[],
+    p_rans BIGINT[], p_delays BIGINT[], p_reasons TEXT[], p_bodies BYTEA[], p_want JSONB
 ) RETURNS TABLE (
     lane INTEGER, id TEXT, no BIGINT, flags INTEGER, payload BYTEA, options BYTEA,
     priority INTEGER, attempts INTEGER, max_crashes INTEGER, failures INTEGER, crashes INTEGER,
-    created_at BIGINT, due_at BIGINT, expires_at BIGINT
+    created_at BIGINT, due_at BIGINT, expires_at BIGINT, group_key TEXT
 ) LANGUAGE plpgsql
 SET search_path FROM CURRENT SET enable_seqscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
@@ -243,37 +269,42 @@ DECLARE
     v_moves {ns}_move[] := '{}';
     v_told {ns}_told[] := '{}';
     v_bad JSONB := '[]';
+    v_woken TEXT[] := '{}';
     v_part RECORD;
 BEGIN
     IF p_nos IS NOT NULL THEN
         v_part := {ns}_settle(v_now, v_listening, p_fences, p_tokens, p_nos, p_of, p_ids, p_kinds,
-            p_rans, p_delays, p_reasons, p_bodies);
+            p_order, p_rans, p_delays, p_reasons, p_bodies);
         v_moves := v_part.o_moves;
         v_told := v_part.o_told;
         v_bad := v_part.o_bad;
     END IF;
     IF p_want IS NULL THEN
+        v_woken := {ns}_woken(v_moves);
         RETURN QUERY SELECT NULL::INTEGER, NULL, NULL::BIGINT, NULL::INTEGER,
-            convert_to(jsonb_build_object('now', v_now, 'listening', v_listening, 'bad', v_bad)
-                ::TEXT, 'UTF8'),
+            convert_to(jsonb_build_object('now', v_now, 'listening', v_listening, 'bad', v_bad,
+                'woken', v_woken)::TEXT, 'UTF8'),
             NULL::BYTEA, NULL::INTEGER, NULL::INTEGER, NULL::INTEGER, NULL::INTEGER,
-            NULL::INTEGER, NULL::BIGINT, NULL::BIGINT, NULL::BIGINT;
+            NULL::INTEGER, NULL::BIGINT, NULL::BIGINT, NULL::BIGINT, NULL;
         PERFORM {ns}_book(v_now, v_listening, v_moves, v_told);
         RETURN;
     END IF;
     v_part := {ns}_choose(p_want, v_now, v_listening);
     v_moves := v_moves || v_part.o_moves;
+    v_woken := {ns}_woken(v_moves);
     v_told := v_told || v_part.o_told;
     RETURN QUERY SELECT NULL::INTEGER, NULL, NULL::BIGINT, NULL::INTEGER,
         convert_to(jsonb_build_object('now', v_now, 'listening', v_listening, 'bad', v_bad,
-            'next_due', v_part.o_next_due, 'fence', v_part.o_fence, 'until', v_part.o_until)
-            ::TEXT, 'UTF8'),
+            'woken', v_woken, 'next_due', v_part.o_next_due, 'fence', v_part.o_fence, 'until',
+            v_part.o_until)::TEXT, 'UTF8'),
         NULL::BYTEA, NULL::INTEGER, NULL::INTEGER, NULL::INTEGER, NULL::INTEGER,
-        NULL::INTEGER, NULL::BIGINT, NULL::BIGINT, NULL::BIGINT;
+        NULL::INTEGER, NULL::BIGINT, NULL::BIGINT, NULL::BIGINT, NULL;
     IF v_part.o_again THEN
         RETURN QUERY
         SELECT r.lane, j.id, j.no, r.flags::INTEGER, j.payload, j.options, -r.prio::INTEGER,
-            j.attempts, j.max_crashes, r.failures, r.crashes, j.created_at, r.due, j.expires_at
+            j.attempts, j.max_crashes, r.failures, r.crashes, j.created_at, r.due, j.expires_at,
+            CASE WHEN r.flags & 128 <> 0
+                THEN (SELECT g.grp_key FROM {ns}_gated g WHERE g.no = r.no) END
         FROM {ns}_running r JOIN {ns}_job j ON j.no = r.no WHERE r.lease = v_part.o_fence
         ORDER BY r.prio, CASE WHEN r.flags & 4 <> 0 THEN -r.due ELSE r.due END,
             CASE WHEN r.flags & 4 <> 0 THEN -r.no ELSE r.no END;
@@ -288,7 +319,8 @@ BEGIN
         )
         SELECT d.lane, j.id, j.no, d.flags::INTEGER, j.payload, j.options, -d.prio::INTEGER,
             j.attempts, j.max_crashes, d.failures, d.crashes, j.created_at, abs(d.due),
-            j.expires_at
+            j.expires_at, CASE WHEN d.flags & 128 <> 0
+                THEN (SELECT g.grp_key FROM {ns}_gated g WHERE g.no = j.no) END
         FROM d JOIN {ns}_job j ON j.no = abs(d.no) ORDER BY d.prio, d.due, d.no;
     END IF;
     PERFORM {ns}_book(v_now, v_listening, v_moves, v_told);

@@ -87,11 +87,13 @@ BEGIN
 END $$;
 
 -- End jobs past their time to live, and take expired leases back. But for each other, reapers wait
--- for nobody: what is worked on at this moment is left to the next time.
+-- for nobody: what is worked on at this moment is left to the next time. But jobs with gates or
+-- dependants have to be locked before the first one is moved. A last row without an id tells the
+-- queues in which jobs were unblocked.
 CREATE FUNCTION {ns}_reap(p_now BIGINT, p_fast BOOLEAN, p_limit INTEGER)
 RETURNS TABLE (
     o_id TEXT, o_queue TEXT, o_name TEXT, o_fence BIGINT, o_crashes INTEGER, o_state INTEGER,
-    o_reason TEXT, o_worker TEXT, o_listening BOOLEAN
+    o_reason TEXT, o_worker TEXT, o_listening BOOLEAN, o_woken TEXT[]
 ) LANGUAGE plpgsql
 SET search_path FROM CURRENT SET enable_seqscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
@@ -103,9 +105,11 @@ DECLARE
     v_told {ns}_told[] := '{}';
     v_found INTEGER := 0;
     v_nos BIGINT[];
+    v_tied BIGINT[] := '{}';
     v_leases BIGINT[];
     v_no BIGINT;
     v_end RECORD;
+    n {ns}_news := {ns}_no_news();
     s {ns}_standing;
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM {ns}_expiry WHERE at <= v_now)
@@ -116,10 +120,20 @@ BEGIN
     PERFORM pg_advisory_xact_lock(('{ns}_expiry'::REGCLASS)::OID::BIGINT::BIT(32)::INTEGER, 0);
     o_listening := {ns}_listening(v_now);
     LOOP
+        IF v_found = 0 THEN
+            v_tied := {ns}_lock_tied(ARRAY(
+                SELECT no FROM {ns}_expiry WHERE at <= v_now ORDER BY at, no LIMIT p_limit
+            ) || ARRAY(
+                SELECT r.no FROM {ns}_running r WHERE r.lease = ANY (ARRAY(
+                    SELECT l.no FROM {ns}_lease l WHERE l.until <= v_now AND l.held > 0
+                    ORDER BY l.until, l.no LIMIT p_limit))
+                ORDER BY r.lease, r.no LIMIT p_limit));
+        END IF;
         v_nos := ARRAY(
             SELECT no FROM {ns}_job WHERE no = ANY (ARRAY(
                 SELECT no FROM {ns}_expiry WHERE at <= v_now ORDER BY at, no
                 LIMIT p_limit - v_found))
+                AND (flags & 1408 = 0 OR no = ANY (v_tied))
             ORDER BY no FOR UPDATE SKIP LOCKED);
         EXIT WHEN cardinality(v_nos) = 0;
         FOREACH v_no IN ARRAY v_nos LOOP
@@ -128,6 +142,7 @@ BEGIN
             CONTINUE WHEN s.no IS NULL OR s.expires_at IS NULL OR s.expires_at > v_now
                 OR s.state > 3;
             v_end := {ns}_reap_one(s, v_now, true, v_room);
+            n := {ns}_add_news(n, v_end.o_news);
             v_room := v_room - v_end.o_removed;
             v_moves := v_moves || v_end.o_moves;
             v_told := v_told || v_end.o_told;
@@ -147,11 +162,13 @@ BEGIN
                 SELECT r.no FROM {ns}_running r WHERE r.lease = ANY (v_leases)
                     AND coalesce(r.until, 0) <= v_now
                 ORDER BY r.lease, r.no LIMIT p_limit - v_found))
+                AND (j.flags & 1408 = 0 OR j.no = ANY (v_tied))
             ORDER BY j.no FOR UPDATE SKIP LOCKED);
         FOREACH v_no IN ARRAY v_nos LOOP
             s := {ns}_hold(v_no);
             CONTINUE WHEN s.state <> 3 OR s.fence <> ALL (v_leases);
             v_end := {ns}_reap_one(s, v_now, false, v_room);
+            n := {ns}_add_news(n, v_end.o_news);
             v_room := v_room - v_end.o_removed;
             v_moves := v_moves || v_end.o_moves;
             v_told := v_told || v_end.o_told;
@@ -161,17 +178,26 @@ BEGIN
             RETURN NEXT;
         END LOOP;
     END IF;
-    PERFORM {ns}_book(v_now, o_listening, v_moves, v_told);
+    IF n.ended <> '{}' THEN
+        n := {ns}_resolve(n, v_now);
+    END IF;
+    PERFORM {ns}_book(v_now, o_listening, v_moves || n.moves, v_told || n.told);
+    o_woken := {ns}_woken(n.moves);
+    IF cardinality(o_woken) > 0 THEN
+        o_id := NULL;
+        RETURN NEXT;
+    END IF;
 END $$;
 
 -- Move one held job on: past its time to live, or its lease has expired.
 CREATE FUNCTION {ns}_reap_one(
     s {ns}_standing, p_now BIGINT, p_outlived BOOLEAN, p_room INTEGER,
     OUT o_state INTEGER, OUT o_crashes INTEGER, OUT o_reason TEXT, OUT o_removed INTEGER,
-    OUT o_moves {ns}_move[], OUT o_told {ns}_told[]
+    OUT o_moves {ns}_move[], OUT o_told {ns}_told[], OUT o_news {ns}_news
 ) LANGUAGE plpgsql AS $$
 DECLARE
     v_kept BOOLEAN;
+    v_end RECORD;
     v_failed INTEGER := CASE WHEN s.flags & 2 <> 0 THEN 8 ELSE 5 END;
 BEGIN
     o_crashes := s.crashes;
@@ -198,12 +224,15 @@ BEGIN
     PERFORM {ns}_leave(s);
     IF o_state = 0 THEN
         PERFORM {ns}_remember(s, false, s.error);
-        PERFORM {ns}_enqueue(s, false, s.due, s.prio, s.failures, o_crashes);
-        o_moves := o_moves || ROW(s.queue, 3, 0, NULL, 1, 0, false)::{ns}_move;
+        o_state := {ns}_enqueue(s, p_now, 0, s.due, s.prio, s.failures, o_crashes);
+        o_moves := o_moves || ROW(s.queue, 3, o_state, NULL, 1, 0, false)::{ns}_move;
         RETURN;
     END IF;
-    SELECT f.o_kept, f.o_removed INTO v_kept, o_removed FROM {ns}_finish(s, p_now, o_state,
-        s.failures, o_crashes, false, o_reason, NULL, s.error, p_room) f;
+    v_end := {ns}_finish(s, p_now, o_state, s.failures, o_crashes, false, o_reason, NULL, s.error,
+        p_room);
+    v_kept := v_end.o_kept;
+    o_removed := v_end.o_removed;
+    o_news := v_end.o_news;
     o_moves := o_moves || ARRAY[
         ROW(s.queue, s.state, CASE WHEN v_kept THEN o_state END, {ns}_tally_of(o_state), 1, 0,
             s.state = 1 AND s.due <= p_now)::{ns}_move,

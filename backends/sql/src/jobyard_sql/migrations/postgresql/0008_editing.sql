@@ -5,7 +5,7 @@ CREATE FUNCTION {ns}_change_one(
     s {ns}_standing, p_now BIGINT, p_kind TEXT, p_due BIGINT, p_prio INTEGER, p_yes BOOLEAN,
     p_to INTEGER, p_result BYTEA, p_error BYTEA, p_room INTEGER,
     OUT o_code INTEGER, OUT o_state INTEGER, OUT o_removed INTEGER, OUT o_moves {ns}_move[],
-    OUT o_told {ns}_told[]
+    OUT o_told {ns}_told[], OUT o_news {ns}_news
 ) LANGUAGE plpgsql AS $$
 DECLARE
     v_finished BOOLEAN := s.state > 3;
@@ -17,7 +17,7 @@ DECLARE
     v_of_run BOOLEAN := false;
     v_error BYTEA := s.error;
     v_data BYTEA;
-    v_flags INTEGER := s.flags;
+    v_end RECORD;
 BEGIN
     o_code := 0;
     o_state := s.state;
@@ -38,11 +38,12 @@ BEGIN
         UPDATE {ns}_running SET flags = flags | 1::SMALLINT WHERE no = s.no;
         o_code := 1;
         RETURN;
-    ELSIF p_kind = 'queue' AND (s.state = 1 OR s.state = 0 AND p_yes) THEN
+    ELSIF p_kind = 'queue' AND (s.state = 1 OR s.state = 0 AND p_yes
+            OR s.state = 2 AND p_due IS NULL) THEN
         v_due := CASE WHEN p_due IS NULL THEN s.due ELSE greatest(p_due, p_now) END;
         o_state := CASE WHEN p_due IS NULL THEN s.state WHEN p_due > p_now THEN 1 ELSE 0 END;
         PERFORM {ns}_leave(s);
-        PERFORM {ns}_enqueue(s, o_state = 1, v_due, coalesce(p_prio, s.prio), s.failures,
+        o_state := {ns}_enqueue(s, p_now, o_state, v_due, coalesce(p_prio, s.prio), s.failures,
             s.crashes);
     ELSIF p_kind = 'revive' AND s.state IN (5, 6, 7, 8)
             OR p_kind = 'move' AND p_to = 0 AND (s.state = 3 OR v_finished) THEN
@@ -54,20 +55,24 @@ BEGIN
             CASE WHEN NOT v_finished THEN s.error END);
         IF v_finished THEN
             s := {ns}_renew(s, p_now);
+            PERFORM {ns}_take_up(s);
         END IF;
         IF p_kind = 'revive' THEN
-            PERFORM {ns}_enqueue(s, false, p_now, s.prio, CASE WHEN p_yes THEN 0
+            o_state := {ns}_enqueue(s, p_now, 0, p_now, s.prio, CASE WHEN p_yes THEN 0
                 ELSE greatest(least(s.failures, s.attempts - 1), 0) END, 0);
         ELSE
-            PERFORM {ns}_enqueue(s, false, p_now, s.prio, s.failures, s.crashes);
+            o_state := {ns}_enqueue(s, p_now, 0, p_now, s.prio, s.failures, s.crashes);
         END IF;
     ELSIF p_kind = 'remove' AND s.state <> 3 THEN
         v_kept := false;
         v_tally := 7;
         v_told := 'removed';
         PERFORM {ns}_leave(s);
+        IF s.flags & 1920 <> 0 AND (s.state < 3 OR s.state = 7) THEN
+            o_news := {ns}_let_go(s, p_now, NULL);
+        END IF;
         PERFORM {ns}_erase(ARRAY[s.no]);
-    ELSIF p_kind = 'cancel' AND s.state IN (0, 1)
+    ELSIF p_kind = 'cancel' AND s.state < 3
             OR p_kind = 'move' AND p_to = 7 AND s.state = 3
             OR p_kind = 'move' AND p_to IN (4, 5) AND (NOT v_finished OR s.state = 7) THEN
         o_state := CASE WHEN p_kind = 'cancel' THEN 6 ELSE p_to END;
@@ -77,9 +82,12 @@ BEGIN
         v_data := CASE o_state WHEN 4 THEN p_result WHEN 6 THEN NULL ELSE p_error END;
         v_error := CASE WHEN o_state IN (5, 7) THEN p_error ELSE s.error END;
         PERFORM {ns}_leave(s);
-        SELECT f.o_kept, f.o_removed INTO v_kept, o_removed FROM {ns}_finish(s, p_now, o_state,
-            s.failures, s.crashes, false, CASE WHEN o_state = 5 THEN 'admin' END,
-            CASE WHEN o_state = 4 THEN p_result END, v_error, p_room) f;
+        v_end := {ns}_finish(s, p_now, o_state, s.failures, s.crashes, false,
+            CASE WHEN o_state = 5 THEN 'admin' END, CASE WHEN o_state = 4 THEN p_result END,
+            v_error, p_room);
+        v_kept := v_end.o_kept;
+        o_removed := v_end.o_removed;
+        o_news := v_end.o_news;
         v_tally := {ns}_tally_of(o_state);
     ELSE
         o_code := 3;
@@ -115,6 +123,8 @@ DECLARE
     v_moves {ns}_move[] := '{}';
     v_told {ns}_told[] := '{}';
     v_end RECORD;
+    n {ns}_news := {ns}_no_news();
+    v_gates BIGINT[] := '{}';
     s {ns}_standing;
     x RECORD;
 BEGIN
@@ -122,7 +132,10 @@ BEGIN
     o_codes := array_fill(2, ARRAY[cardinality(p_ids)]);
     o_states := array_fill(NULL::INTEGER, ARRAY[cardinality(p_ids)]);
     o_woken := '{}';
-    PERFORM 1 FROM {ns}_job WHERE id = ANY (p_ids) ORDER BY no FOR UPDATE;
+    IF p_kind = 'revive' OR p_kind = 'move' AND p_to = 0 THEN
+        v_gates := {ns}_reopen_gates(p_ids);
+    END IF;
+    PERFORM {ns}_lock_jobs(ARRAY(SELECT no FROM {ns}_job WHERE id = ANY (p_ids)), v_gates);
     FOR x IN
         SELECT j.no, u.at::INTEGER AS at FROM unnest(p_ids) WITH ORDINALITY u(id, at)
         JOIN {ns}_job j ON j.id = u.id ORDER BY j.no, u.at
@@ -136,11 +149,17 @@ BEGIN
         v_room := v_room - v_end.o_removed;
         v_moves := v_moves || v_end.o_moves;
         v_told := v_told || v_end.o_told;
+        n := {ns}_add_news(n, v_end.o_news);
         IF v_end.o_code = 0 AND v_end.o_state <= 1 AND s.queue_name <> ALL (o_woken) THEN
             o_woken := o_woken || s.queue_name;
         END IF;
     END LOOP;
-    PERFORM {ns}_book(v_now, o_listening, v_moves, v_told);
+    IF n.ended <> '{}' THEN
+        n := {ns}_resolve(n, v_now);
+    END IF;
+    PERFORM {ns}_drop_gates(v_gates, v_now);
+    o_woken := o_woken || {ns}_woken(n.moves);
+    PERFORM {ns}_book(v_now, o_listening, v_moves || n.moves, v_told || n.told);
 END $$;
 
 -- Make a queue known, and pause or resume it.

@@ -7,11 +7,17 @@ CREATE FUNCTION {ns}_remove(
 ) LANGUAGE plpgsql AS $$
 DECLARE
     v_nos BIGINT[];
+    v_tied BIGINT[];
     v_tally INTEGER := CASE WHEN p_kind = 'removed' THEN 7 END;
-    x RECORD;
+    n {ns}_news := {ns}_no_news();
+    s {ns}_standing;
 BEGIN
     o_told := '{}';
-    PERFORM 1 FROM {ns}_job WHERE no = ANY (p_nos) ORDER BY no FOR UPDATE;
+    IF p_kind = 'deleted' THEN
+        PERFORM 1 FROM {ns}_job WHERE no = ANY (p_nos) ORDER BY no FOR UPDATE;
+    ELSE
+        PERFORM {ns}_lock_jobs(p_nos);
+    END IF;
     IF 3 = ANY (p_states) THEN
         PERFORM 1 FROM {ns}_lease WHERE no = ANY (ARRAY(
             SELECT lease FROM {ns}_running WHERE no = ANY (p_nos)))
@@ -29,6 +35,9 @@ BEGIN
         DELETE FROM {ns}_delayed r USING v
         WHERE 1 = ANY (p_states) AND r.queue = v.queue AND r.due = v.due AND r.no = v.no
         RETURNING v.no, v.queue, 1 AS state, v.due <= p_now AS was_due
+    ), b AS (
+        DELETE FROM {ns}_blocked r USING v WHERE 2 = ANY (p_states) AND r.no = v.sign * v.no
+        RETURNING v.no, v.queue, 2 AS state, false AS was_due
     ), r AS (
         DELETE FROM {ns}_running r USING v WHERE 3 = ANY (p_states) AND r.no = v.no
         RETURNING v.no, v.queue, 3 AS state, false AS was_due, r.lease
@@ -40,20 +49,32 @@ BEGIN
         RETURNING v.no, v.queue, r.state::INTEGER AS state, false AS was_due
     ), a AS MATERIALIZED (
         SELECT no, queue, state, was_due FROM w UNION ALL SELECT no, queue, state, was_due FROM y
+        UNION ALL SELECT no, queue, state, was_due FROM b
         UNION ALL SELECT no, queue, state, was_due FROM r
         UNION ALL SELECT no, queue, state, was_due FROM d
     )
     SELECT ARRAY(SELECT no FROM a), (SELECT count(*) FROM a), ARRAY(
         SELECT ROW(queue, state, NULL, v_tally, count(*), 0, bool_or(was_due))::{ns}_move
-        FROM a GROUP BY queue, state)
-    INTO v_nos, o_removed, o_moves;
+        FROM a GROUP BY queue, state), ARRAY(SELECT no FROM a WHERE state < 4 OR state = 7)
+    INTO v_nos, o_removed, o_moves, v_tied;
     IF p_listening THEN
         o_told := ARRAY(
             SELECT ROW(p_kind, q.name, j.id, l.name, NULL, NULL, NULL, NULL)::{ns}_told
             FROM unnest(v_nos) v(no) JOIN {ns}_job j ON j.no = v.no
             JOIN {ns}_queue q ON q.id = j.queue JOIN {ns}_lane l ON l.id = j.lane);
     END IF;
+    FOR s.no, s.id, s.flags IN
+        SELECT no, id, flags FROM {ns}_job WHERE no = ANY (v_tied) AND flags & 1920 <> 0
+        ORDER BY no
+    LOOP
+        n := {ns}_add_news(n, {ns}_let_go(s, p_now, NULL));
+    END LOOP;
     PERFORM {ns}_erase(v_nos);
+    IF n.ended <> '{}' THEN
+        n := {ns}_resolve(n, p_now);
+    END IF;
+    o_moves := o_moves || n.moves;
+    o_told := o_told || n.told;
 END $$;
 
 -- The finished jobs past the general age, or their own age or count: each once, some of them.
@@ -73,13 +94,15 @@ BEGIN
         v_nos := v_nos || ARRAY(
             SELECT d.no FROM {ns}_done d JOIN {ns}_job j ON j.no = d.no
             WHERE d.queue = x.id AND d.state = x.state AND d.finished_at < p_now - x.age
-                AND j.flags & x.rule = 0
+                AND j.flags & x.rule = 0 AND NOT {ns}_is_needed(j.flags, j.id)
             ORDER BY d.finished_at, d.no LIMIT p_most);
     END LOOP;
     IF cardinality(v_nos) < p_most THEN
         v_nos := v_nos || ARRAY(
-            SELECT no FROM {ns}_done WHERE purge_at IS NOT NULL AND purge_at < p_now
-            ORDER BY purge_at LIMIT p_most);
+            SELECT d.no FROM {ns}_done d JOIN {ns}_job j ON j.no = d.no
+            WHERE d.purge_at IS NOT NULL AND d.purge_at < p_now
+                AND NOT {ns}_is_needed(j.flags, j.id)
+            ORDER BY d.purge_at LIMIT p_most);
     END IF;
     FOR x IN
         SELECT DISTINCT queue, state, keep_count FROM {ns}_done WHERE keep_count IS NOT NULL
@@ -91,7 +114,8 @@ BEGIN
                 WHERE queue = x.queue AND state = x.state
                 ORDER BY finished_at DESC, no DESC LIMIT 1 OFFSET x.keep_count) f
                 ON (d.finished_at, d.no) <= (f.finished_at, f.no)
-            WHERE d.keep_count IS NOT NULL AND d.queue = x.queue AND d.state = x.state
+            JOIN {ns}_job j ON j.no = d.no
+            WHERE NOT {ns}_is_needed(j.flags, j.id) AND d.keep_count IS NOT NULL AND d.queue = x.queue AND d.state = x.state
                 AND d.keep_count = x.keep_count
             ORDER BY d.finished_at, d.no LIMIT p_most);
     END LOOP;
@@ -115,9 +139,10 @@ BEGIN
         CONTINUE WHEN v_beyond <= 0;
         v_nos := v_nos || ARRAY(
             SELECT d.no FROM unnest('{4,5,6,8}'::INTEGER[]) s(state) CROSS JOIN LATERAL (
-                SELECT no, finished_at FROM {ns}_done
-                WHERE queue = v_queue AND state = s.state
-                ORDER BY finished_at, no LIMIT least(v_beyond, p_most)) d
+                SELECT e.no, e.finished_at FROM {ns}_done e JOIN {ns}_job j ON j.no = e.no
+                WHERE e.queue = v_queue AND e.state = s.state
+                    AND NOT {ns}_is_needed(j.flags, j.id)
+                ORDER BY e.finished_at, e.no LIMIT least(v_beyond, p_most)) d
             ORDER BY d.finished_at, d.no LIMIT least(v_beyond, p_most));
     END LOOP;
     RETURN v_nos[:p_most];
@@ -128,7 +153,7 @@ END $$;
 CREATE FUNCTION {ns}_sweep(
     p_now BIGINT, p_fast BOOLEAN, p_kind TEXT, p_queue TEXT, p_yes BOOLEAN, p_states INTEGER[],
     p_age BIGINT, p_other_age BIGINT, p_count BIGINT, p_limit INTEGER,
-    OUT o_removed INTEGER, OUT o_more BOOLEAN, OUT o_listening BOOLEAN
+    OUT o_removed INTEGER, OUT o_more BOOLEAN, OUT o_listening BOOLEAN, OUT o_woken TEXT[]
 ) LANGUAGE plpgsql
 SET search_path FROM CURRENT SET enable_seqscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
@@ -149,6 +174,7 @@ BEGIN
     o_listening := {ns}_listening(v_now);
     o_removed := 0;
     o_more := false;
+    o_woken := '{}';
     IF p_kind = 'obliterate' THEN
         PERFORM {ns}_lock_name(p_queue, true);
     END IF;
@@ -163,11 +189,15 @@ BEGIN
     END IF;
     CASE p_kind
         WHEN 'drain', 'obliterate' THEN
-            v_states := CASE WHEN p_kind = 'obliterate' THEN '{0,1,3,4,5,6,7,8}'
-                WHEN p_yes THEN '{0,1}' ELSE '{0}' END::INTEGER[];
+            v_states := CASE WHEN p_kind = 'obliterate' THEN '{0,1,2,3,4,5,6,7,8}'
+                WHEN p_yes THEN '{0,1,2}' ELSE '{0,2}' END::INTEGER[];
             v_nos := ARRAY(
                 SELECT abs(no) FROM {ns}_ready WHERE queue = ANY (ARRAY[v_queue, -v_queue])
-                LIMIT v_most);
+                LIMIT v_most) || ARRAY(
+                SELECT abs(b.no) FROM (
+                    SELECT -v_queue::BIGINT AS line
+                    UNION ALL SELECT id FROM {ns}_gate WHERE queue = v_queue) l
+                JOIN {ns}_blocked b ON b.line = l.line LIMIT v_most);
             IF 1 = ANY (v_states) THEN
                 v_nos := v_nos || ARRAY(
                     SELECT no FROM {ns}_delayed WHERE queue = v_queue LIMIT v_most);
@@ -190,12 +220,14 @@ BEGIN
             END LOOP;
         ELSE
             v_kind := 'deleted';
+            PERFORM {ns}_drop_spent(v_now, p_limit);
             v_states := '{4,5,6,7,8}';
             v_nos := {ns}_outdated(v_now, p_age, p_other_age, v_most);
     END CASE;
     o_more := cardinality(v_nos) > p_limit;
     v_end := {ns}_remove(v_nos[:p_limit], v_states, v_now, v_kind, o_listening);
     o_removed := v_end.o_removed;
+    o_woken := {ns}_woken(v_end.o_moves);
     PERFORM {ns}_book(v_now, o_listening, v_end.o_moves, v_end.o_told);
     IF p_kind = 'retain' AND NOT o_more THEN
         v_nos := {ns}_beyond(p_count, v_most - o_removed);
@@ -206,6 +238,8 @@ BEGIN
     ELSIF p_kind = 'obliterate' AND o_more THEN
         UPDATE {ns}_queue SET closing = true WHERE id = v_queue;
     ELSIF p_kind = 'obliterate' THEN
+        DELETE FROM {ns}_dedup WHERE queue = v_queue;
+        PERFORM {ns}_drop_gates(ARRAY(SELECT id FROM {ns}_gate WHERE queue = v_queue), NULL);
         DELETE FROM {ns}_lane WHERE queue = v_queue;
         DELETE FROM {ns}_gauge WHERE queue = v_queue;
         DELETE FROM {ns}_tally WHERE queue = v_queue;

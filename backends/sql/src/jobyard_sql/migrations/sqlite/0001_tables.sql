@@ -30,6 +30,7 @@ CREATE TABLE {ns}_dedup (
     until INTEGER,
     PRIMARY KEY (queue, "key")
 ) WITHOUT ROWID;
+CREATE INDEX {ns}_dedup_until ON {ns}_dedup (until) WHERE until IS NOT NULL;
 CREATE TABLE {ns}_delayed (
     queue INTEGER NOT NULL,
     due INTEGER NOT NULL,
