@@ -14,13 +14,14 @@ from jobyard.errors import (
     WrongState,
 )
 from jobyard.failure import JobError
+from jobyard.flowcontrol import Dedup, RateLimit
 from jobyard.handle import Job
 from jobyard.handlers import HandlerKind
-from jobyard.job import JobState, Reason
+from jobyard.job import Dependency, Group, JobState, Reason
 from jobyard.options import JobOptions
 from jobyard.queue import Queue
 from jobyard.retention import Keep, RetentionPolicy
-from jobyard.service import QueueService
+from jobyard.service import FlowJob, QueueLimit, QueueService
 from jobyard.signals import Discard, Retry, Snooze, Unrecoverable
 from jobyard.stats import QueueMetrics, QueueStats
 
@@ -28,8 +29,12 @@ __all__ = [
     "BackendError",
     "Backoff",
     "ConfigError",
+    "Dedup",
+    "Dependency",
     "Discard",
     "Event",
+    "FlowJob",
+    "Group",
     "HandlerKind",
     "InvalidJob",
     "Job",
@@ -43,9 +48,11 @@ __all__ = [
     "LeaseLost",
     "PayloadError",
     "Queue",
+    "QueueLimit",
     "QueueMetrics",
     "QueueService",
     "QueueStats",
+    "RateLimit",
     "Reason",
     "RetentionPolicy",
     "Retry",

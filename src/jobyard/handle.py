@@ -11,7 +11,7 @@ from jobyard import codec
 from jobyard.durations import Duration, from_ms
 from jobyard.errors import WrongState
 from jobyard.failure import JobError, unpack_error
-from jobyard.job import Added, AddOutcome, JobRecord, JobSpec, JobState, Reason
+from jobyard.job import Added, AddOutcome, Group, JobRecord, JobSpec, JobState, Reason
 from jobyard.lease import Lease
 from jobyard.options import RunOptions, unpack
 
@@ -75,6 +75,12 @@ class Job:
     def channel(self) -> str | None:
         """The channel, `None` without one."""
         return self._facts.channel or None
+
+    @property
+    def group(self) -> str | None:
+        """The key of the group, `None` without one."""
+        group: Group | str | None = self._known("group", None)
+        return group.key if isinstance(group, Group) else group
 
     @property
     def attempts(self) -> int:
@@ -213,6 +219,18 @@ class Job:
             msg = f"{what} belongs to the run of a job: it is there in a handler"
             raise WrongState(msg)
         return self._run
+
+    async def parents(self) -> list[Job]:
+        """Get the jobs that this one depends on, in the order given, those that are there."""
+        return await self._actions.parents_of(self.id)
+
+    async def parent_results(self) -> dict[str, Any]:
+        """Get the results of the jobs that this one depends on, by id, of those that completed."""
+        return {
+            parent.id: parent.result
+            for parent in await self.parents()
+            if parent.state is JobState.COMPLETED
+        }
 
     # -- from outside -------------------------------------------------------------------------
 

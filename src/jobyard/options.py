@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, Literal, TypedDict
@@ -15,21 +15,32 @@ from jobyard.backoff import DEFAULT as DEFAULT_BACKOFF
 from jobyard.backoff import Backoff
 from jobyard.durations import Duration, instant_ms, to_ms
 from jobyard.errors import InvalidOption, StoreCorrupt
+from jobyard.flowcontrol import (
+    Dedup,
+    Parent,
+    RateLimit,
+    read_dedup,
+    read_group,
+    read_parents,
+    read_rate,
+)
 from jobyard.ids import check_job_id, check_name
-from jobyard.job import PRIORITY_MAX, PRIORITY_MIN
+from jobyard.job import PRIORITY_MAX, PRIORITY_MIN, Dependency, Group, OnParentFailure
 from jobyard.retention import Keep, as_retain
 
 __all__ = ["PRIORITIES", "JobOptions", "OptionArgs", "RunOptions"]
 
 PRIORITIES: Final[Mapping[str, int]] = {"low": -10, "normal": 0, "high": 10, "critical": 20}
+ParentJobs = str | Parent | Dependency | Collection[str | Parent | Dependency]
+
 MOST_ATTEMPTS: Final = 2**31 - 1
 MOST_TAGS: Final = 32
 MOST_HEADERS: Final = 32
 LONGEST_TEXT: Final = 1_024
 
 
-class OptionArgs(TypedDict, total=False):
-    """The keywords of an add, as `JobOptions` describes them."""
+class FlowArgs(TypedDict, total=False):
+    """The keywords of a job of a flow, as `JobOptions` describes them."""
 
     job_id: str | None
     channel: str | None
@@ -51,6 +62,16 @@ class OptionArgs(TypedDict, total=False):
     tags: tuple[str, ...] | list[str]
     stack_limit: int
     keep_logs: int
+    group: str | Group | None
+    rate: RateLimit | None
+    dedup: str | Dedup | None
+    on_parent_failure: Literal["fail", "ignore"]
+
+
+class OptionArgs(FlowArgs, total=False):
+    """The keywords of an add, as `JobOptions` describes them."""
+
+    depends_on: ParentJobs | None
 
 
 class JobOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,6 +96,13 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     - `headers`, `tags`: text that travels with the job.
     - `stack_limit`: how many frames of a traceback are stored, the innermost ones.
     - `keep_logs`: how many log lines are kept, the latest ones.
+    - `group`: a key; jobs of a queue that share it run one at a time, in order, or as many at a
+      time as a `Group` says.
+    - `rate`: a `RateLimit` with a key; jobs of a queue that share it start no more often.
+    - `dedup`: a key that keeps further jobs with it from being added, or a `Dedup`.
+    - `depends_on`: jobs, or their ids, that have to complete before this one may run.
+    - `on_parent_failure`: whether the job fails with one of these (`"fail"`), or runs all the same
+      (`"ignore"`).
     """
 
     job_id: str | UnsetType | None = UNSET
@@ -97,6 +125,11 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     tags: tuple[str, ...] | list[str] | UnsetType = UNSET
     stack_limit: int | UnsetType = UNSET
     keep_logs: int | UnsetType = UNSET
+    group: str | Group | UnsetType | None = UNSET
+    rate: RateLimit | UnsetType | None = UNSET
+    dedup: str | Dedup | UnsetType | None = UNSET
+    depends_on: ParentJobs | UnsetType | None = UNSET
+    on_parent_failure: Literal["fail", "ignore"] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         """Refuse what is out of range at once, where it is written."""
@@ -134,8 +167,11 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         for name, value in given.items():
             if name in RUN_READERS:
                 run |= RUN_READERS[name](value)
-            else:
+            elif name in SPEC_READERS:
                 fields |= SPEC_READERS[name](value)
+        if "depends_on" in given or "on_parent_failure" in given:
+            on_failure = given.get("on_parent_failure", OnParentFailure.FAIL)
+            fields |= read_parents(given.get("depends_on"), on_failure)
         if run:
             fields["options"] = pack(RunOptions(**run))
         return fields
@@ -213,6 +249,9 @@ SPEC_READERS: Final[Mapping[str, Reader]] = {
     "dead_letter": lambda v: {"dead_letter": _flag("dead_letter", v)},
     "remove_on_complete": lambda v: {"keep_completed": as_retain(v, "remove_on_complete")},
     "remove_on_fail": lambda v: {"keep_failed": as_retain(v, "remove_on_fail")},
+    "group": read_group,
+    "rate": read_rate,
+    "dedup": read_dedup,
 }
 """How each option becomes fields of a `JobSpec`."""
 

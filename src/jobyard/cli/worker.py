@@ -42,6 +42,10 @@ def worker(
             metavar="A,B", help="Work on these queues only.", show_default="all with handlers"
         ),
     ] = None,
+    channels: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Take jobs of these channels only.", show_default="any"),
+    ] = None,
     lease: Annotated[
         float,
         typer.Option(metavar="SECONDS", help="A job of a killed worker comes back after that."),
@@ -79,6 +83,7 @@ def worker(
     asyncio.run(
         service.run(
             queues=chosen,
+            channels=None if channels is None else _split(channels),
             concurrency=concurrency,
             lease=lease,
             poll_interval=poll_interval,
@@ -87,11 +92,15 @@ def worker(
     )
 
 
+def _split(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def chosen_queues(text: str | None, service: QueueService) -> list[str] | None:
     """Read the names of `--queues`; raise a usage error for one that has no handler."""
     if text is None:
         return None
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = _split(text)
     known = service.handlers.queues()
     unknown = [name for name in names if name not in known]
     if unknown or not names:

@@ -125,6 +125,21 @@ class Acting(Lifetime):
         changed = await self._change(job_id, Cancel(running=running))
         return changed.outcome in {ChangeOutcome.OK, ChangeOutcome.ASKED}
 
+    async def unschedule_job(self, job_id: str, name: str | None) -> Any:
+        """Take back a job of a name that has not started, leaving no record; return its payload.
+
+        Raises `JobNotFound` if there is no such job or it has another name, `PayloadDecodeError`,
+        the job remaining, if its payload cannot be read, `InvalidTransition` once it has started.
+        """
+        job = await self.get_job(job_id)
+        if job.name != (name or ""):
+            msg = f"job {job_id} is named {job.name or '(unnamed)'}, not {ascii(name)[:80]}"
+            raise JobNotFound(msg)
+        data = job.data
+        await self._edit(job_id, Cancel(), "unschedule")
+        await self._change(job_id, Remove())
+        return data
+
     async def remove_job(self, job_id: str) -> None:
         """Delete a job and all trace of it; raises `JobActive` while it runs."""
         changed = await self._change(job_id, Remove())
@@ -166,6 +181,14 @@ class Acting(Lifetime):
                 return changed
             case _:
                 assert_never(changed.outcome)
+
+    async def parents_of(self, job_id: str) -> list[Job]:
+        """Get the jobs that a job depends on, in the order given, those that are there."""
+        (record,) = await self.backend.get([job_id])
+        if record is None:
+            raise JobNotFound(_missing(job_id))
+        parents = await self.get_jobs(record.depends_on) if record.depends_on else []
+        return [parent for parent in parents if parent is not None]
 
     def _job(self, record: JobRecord) -> Job:
         return Job(record, self, state=record.state)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, NoReturn, Unpack
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple, NoReturn, Unpack
 
 from jobyard import codec
 from jobyard.contract import MAX_UNIT
@@ -14,9 +14,10 @@ from jobyard.errors import (
     PayloadError,
     PayloadTooLarge,
 )
+from jobyard.flowcontrol import read_group
 from jobyard.handle import Job
 from jobyard.ids import check_name, new_job_id
-from jobyard.job import Added, AddOutcome, JobSpec, JobState
+from jobyard.job import Added, AddOutcome, Group, JobSpec, JobState, Unit
 from jobyard.options import JobOptions, OptionArgs, read_options
 from jobyard.service.acting import Acting
 
@@ -27,6 +28,14 @@ PAYLOAD_LIMIT: Final = 256 * 1024
 UNIT_BYTES: Final = 64 * 1024 * 1024
 """What one bulk may weigh: a store takes it in one message."""
 
+
+class Grouping(NamedTuple):
+    """How the jobs of a name are put into groups."""
+
+    key: Callable[[Any], str | int | None]
+    limit: int
+
+
 NewJob = tuple[str | None, object] | tuple[str | None, object, Mapping[str, Any]]
 """A job of a bulk: its name, its payload and, if it has some, its own options."""
 
@@ -36,6 +45,7 @@ class Producing(Acting):
 
     _plan: dict[str, Any]
     _defaults: JobOptions
+    _groupings: dict[tuple[str, str], Grouping]
 
     async def add_job(
         self,
@@ -48,10 +58,12 @@ class Producing(Acting):
 
         `name` chooses the handler; `None` leaves it to the queue's default handler. `data` is
         anything that JSON gives back equal. The options are those of `JobOptions`. A `job_id` that
-        exists answers the job there is, with `is_duplicate` true.
+        exists answers the job there is, with `is_duplicate` true, and so does a `dedup` key that
+        another job holds.
 
         Raises `InvalidName`, `InvalidOption`, `PayloadError` or `TypeError` before anything is
-        sent, `BackendError` when it is not known to be stored: repeat it with the same `job_id`.
+        sent, `JobNotFound` for a job of `depends_on` that there is not, `BackendError` when it is
+        not known to be stored: repeat it with the same `job_id`.
         """
         spec = self._spec(queue, name, data, self._fields(options))
         await self._usable()
@@ -73,12 +85,16 @@ class Producing(Acting):
         specs = tuple(
             self._numbered(queue, at, job, shared, options) for at, job in enumerate(jobs)
         )
+        return await self._add_unit(specs)
+
+    async def _add_unit(self, specs: Unit) -> list[Job]:
+        """Add jobs all or none."""
         if len(specs) > MAX_UNIT:
-            msg = f"add_jobs takes at most {MAX_UNIT:,} jobs a call, not {len(specs):,}: split them"
+            msg = f"one call adds at most {MAX_UNIT:,} jobs, not {len(specs):,}: split them"
             raise InvalidJob(msg)
         weight = sum(len(spec.payload) for spec in specs)
         if weight > UNIT_BYTES:
-            msg = f"the payloads of one add_jobs take at most {UNIT_BYTES:,} bytes, not {weight:,}"
+            msg = f"the payloads of one call take at most {UNIT_BYTES:,} bytes, not {weight:,}"
             raise PayloadTooLarge(msg)
         await self._usable()
         if not specs:
@@ -116,9 +132,41 @@ class Producing(Acting):
         check_name(queue, "queue name")
         named = "" if name is None else check_name(name, "job name")
         payload = codec.encode(data, limit=PAYLOAD_LIMIT)
+        if self._groupings and "group" not in fields:
+            fields = {**fields, "group": self._group_of(queue, named, data)}
         if "id" in fields:
             return JobSpec(queue=queue, name=named, payload=payload, **fields)
         return JobSpec(id=new_job_id(), queue=queue, name=named, payload=payload, **fields)
+
+    def group_by(
+        self,
+        queue: str,
+        name: str | None,
+        key: Callable[[Any], str | int | None],
+        *,
+        limit: int = 1,
+    ) -> None:
+        """Put each job of a name that this service adds into the group that `key` reads off it.
+
+        `key` is called with the payload; its `None` means no group. At most `limit` jobs of a group
+        run at a time, in order. An add with a `group` of its own goes into that one. The rule is of
+        this process: give it wherever jobs are added.
+        """
+        check_name(queue, "queue name")
+        named = "" if name is None else check_name(name, "job name")
+        read_group(Group(key="any", limit=limit))
+        _check_callable(key)
+        self._groupings[queue, named] = Grouping(key, limit)
+
+    def _group_of(self, queue: str, name: str, data: object) -> Group | None:
+        grouping = self._groupings.get((queue, name))
+        if grouping is None:
+            return None
+        key = grouping.key(data)
+        if key is None:
+            return None
+        key = str(key) if isinstance(key, int) else key
+        return read_group(Group(key=key, limit=grouping.limit))["group"]  # type: ignore[no-any-return]
 
     def _added(self, spec: JobSpec, added: Added) -> Job:
         if added.outcome is AddOutcome.NO_PARENT:
@@ -127,6 +175,12 @@ class Producing(Acting):
             raise JobNotFound(msg)
         # A dedup key may outlive the record of its job, which then is as good as completed.
         return Job(spec, self, state=added.state or JobState.COMPLETED, added=added)
+
+
+def _check_callable(key: object) -> None:
+    if not callable(key):
+        msg = f"the key of group_by is a function of the payload, not {key!r}"
+        raise InvalidOption(msg)
 
 
 def _refuse_item() -> NoReturn:

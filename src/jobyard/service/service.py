@@ -19,10 +19,12 @@ from jobyard.options import JobOptions
 from jobyard.queue import Queue
 from jobyard.retention import RetentionPolicy
 from jobyard.run import Run
+from jobyard.service.burying import Burying
 from jobyard.service.fetching import Fetching
+from jobyard.service.flowing import Flowing
 from jobyard.service.lifetime import Migrate
-from jobyard.service.operating import Operating
-from jobyard.service.producing import Producing
+from jobyard.service.limiting import Limiting
+from jobyard.service.producing import Grouping
 from jobyard.worker import Worker, stop_on_signals
 
 __all__ = ["QueueService"]
@@ -33,7 +35,7 @@ ACTIVE: Final = JobState.ACTIVE
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class QueueService(Producing, Operating, Fetching):
+class QueueService(Flowing, Limiting, Burying, Fetching):
     """Adds jobs, runs them, and looks after them, on the store that a URL names.
 
     Delivery is at least once: a worker that dies, or is cut off for longer than its lease, leaves
@@ -77,6 +79,7 @@ class QueueService(Producing, Operating, Fetching):
         self.retention = retention or RetentionPolicy()
         self._defaults = defaults or JobOptions()
         self._plan = self._defaults.as_fields()
+        self._groupings: dict[tuple[str, str], Grouping] = {}
         self._queues: dict[str, Queue] = {}
         self._workers: WeakSet[Worker] = WeakSet()
 
@@ -134,6 +137,7 @@ class QueueService(Producing, Operating, Fetching):
         self,
         *,
         queues: Sequence[str] | None = None,
+        channels: Sequence[str | None] | None = None,
         concurrency: int = 10,
         lease: Duration = 60,
         poll_interval: Duration = 1.0,
@@ -143,14 +147,16 @@ class QueueService(Producing, Operating, Fetching):
     ) -> Worker:
         """Make a worker for this service's handlers; `await worker.run()` runs it.
 
-        `queues` chooses some of those that have handlers. A job is held for `lease` seconds,
-        renewed at a third; a job of a killed worker runs again within lease + `poll_interval`.
+        `queues` chooses some of those that have handlers, `channels` some channels (`None` among
+        them: the jobs in no channel). A job is held for `lease` seconds, renewed at a third; a job
+        of a killed worker runs again within lease + `poll_interval`.
         `orphan_policy="fail"` fails jobs that no handler is registered for, instead of leaving them
         to a worker that has one.
         """
         worker = Worker(
             self,
             queues=queues,
+            channels=channels,
             concurrency=concurrency,
             lease=lease,
             poll_interval=poll_interval,
@@ -166,6 +172,7 @@ class QueueService(Producing, Operating, Fetching):
         self,
         *,
         queues: Sequence[str] | None = None,
+        channels: Sequence[str | None] | None = None,
         concurrency: int = 10,
         lease: Duration = 60,
         poll_interval: Duration = 1.0,
@@ -180,6 +187,7 @@ class QueueService(Producing, Operating, Fetching):
         try:
             worker = self.worker(
                 queues=queues,
+                channels=channels,
                 concurrency=concurrency,
                 lease=lease,
                 poll_interval=poll_interval,

@@ -53,13 +53,15 @@ class Routes:
         handlers: Handlers,
         queues: Sequence[str] | None,
         *,
+        channels: Sequence[str | None] | None,
         orphan_policy: OrphanPolicy,
         threads: Threads,
         processes: Processes,
     ) -> None:
-        """Serve the given queues, or all that have handlers."""
+        """Serve the given queues, or all that have handlers; of these all channels, or some."""
         self._handlers = handlers
         self._queues = None if queues is None else tuple(dict.fromkeys(queues))
+        self._channels = None if channels is None else tuple(each or "" for each in channels)
         self._orphan_policy = orphan_policy
         self._threads = threads
         self._processes = processes
@@ -98,7 +100,7 @@ class Routes:
 
     def _sources_of(self, queue: str) -> list[Source]:
         if not self.leaves_orphans:
-            return [Source(queue=queue)]
+            return [Source(queue=queue, channels=self._channels)]
         shared: list[str] = []
         sources: list[Source] = []
         for handler in self._handlers.of_queue(queue):
@@ -107,10 +109,15 @@ class Routes:
                 shared.append(handler.name)
             elif (free := route.limit - route.active) > 0:
                 sources.append(
-                    Source(queue=queue, names=(handler.name,), limit=min(free, MAX_BATCH))
+                    Source(
+                        queue=queue,
+                        names=(handler.name,),
+                        channels=self._channels,
+                        limit=min(free, MAX_BATCH),
+                    )
                 )
         if shared:
-            sources.append(Source(queue=queue, names=tuple(shared)))
+            sources.append(Source(queue=queue, names=tuple(shared), channels=self._channels))
         return sources
 
     def _renew(self) -> None:

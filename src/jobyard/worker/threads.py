@@ -132,6 +132,10 @@ class ThreadJob:
         """Raise `LeaseLost` if the job is another worker's by now: before an external write."""
         self._block(self._job.check_lease())
 
+    def parent_results(self) -> dict[str, Any]:
+        """Get the results of the jobs that this one depends on, by id, of those that completed."""
+        return self._block(self._job.parent_results())
+
     def update_progress(self, progress: object) -> None:
         """Write the progress: any JSON value; raises `LeaseLost` if the run lost its job."""
         self._block(self._job.update_progress(progress))

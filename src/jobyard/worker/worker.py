@@ -8,7 +8,7 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import Enum
 from typing import Final
 
@@ -61,8 +61,9 @@ class Worker:
     that there is some, and every `poll_interval` seconds behind that. `stop` waits
     `shutdown_timeout` for what runs.
 
-    `retention` says how long records of finished jobs stay, `None` leaving that to others. Jobs of
-    its queues that have no handler here are left to other workers, or failed, as `orphan_policy`
+    It takes the jobs of `channels` alone, `None` among them standing for those in no channel; not
+    given, it takes any. `retention` says how long records of finished jobs stay, `None` leaving
+    that to others. Jobs of its queues that have no handler here are left to other workers, or failed, as `orphan_policy`
     says. `chores` are done beside its own.
     """
 
@@ -71,6 +72,7 @@ class Worker:
         host: WorkerHost,
         *,
         queues: Sequence[str] | None = None,
+        channels: Sequence[str | None] | None = None,
         concurrency: int = 10,
         lease: Duration = 60,
         poll_interval: Duration = 1.0,
@@ -90,6 +92,7 @@ class Worker:
             raise InvalidOption(msg)
         for queue in queues or ():
             check_name(queue, "queue name")
+        _check_channels(channels)
         self.id = _make_id(name)
         self._host = host
         self._concurrency = concurrency
@@ -108,6 +111,7 @@ class Worker:
         self._routes = Routes(
             host.handlers,
             queues,
+            channels=channels,
             orphan_policy=orphan_policy,
             threads=self._threads,
             processes=self._processes,
@@ -350,6 +354,17 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - nothing is left to do but to tell
             # It is dropped from the list of workers when its last beat has grown old.
             self._journal.store_failed("say that it stopped", error, wait=0)
+
+
+def _check_channels(channels: object) -> None:
+    if channels is None:
+        return
+    if isinstance(channels, str) or not isinstance(channels, Collection) or not channels:
+        msg = f"the channels of a worker are one or more names in a list, not {channels!r}"
+        raise InvalidOption(msg)
+    for channel in channels:
+        if channel is not None:
+            check_name(channel, "channel")
 
 
 def _make_id(name: str | None) -> str:
