@@ -36,6 +36,11 @@ SHOWN = {
     "remove_on_fail": "`False`: by the service's retention",
     "headers": "none",
     "tags": "none",
+    "group": "none",
+    "rate": "none",
+    "dedup": "none",
+    "depends_on": "none",
+    "on_parent_failure": '`"fail"`',
 }
 FIELDS = {"ttl": "ttl_ms", "timeout": "timeout_ms"}
 

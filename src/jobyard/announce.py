@@ -45,7 +45,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened, in this process or another.
 
     `data` is the result (`completed`), the failure as a `JobError` (`failed`, `attempt_failed`,
-    `stalled`) or the progress. `duration` is the run's, in seconds.
+    `stalled`), the progress, or the key of the group (`group_deleted`). `duration` is the run's, in
+    seconds.
     """
 
     name: str
@@ -252,5 +253,7 @@ def _data(stored: StoredEvent) -> Any:
     match stored.kind:
         case EventKind.FAILED | EventKind.ATTEMPT_FAILED | EventKind.STALLED:
             return unpack_error(stored.data)
+        case EventKind.GROUP_DELETED:
+            return stored.data.decode()
         case _:
             return codec.decode(stored.data, what="the data of an event")
