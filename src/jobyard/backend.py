@@ -3,9 +3,8 @@
 The core decides (validation, encoding, backoff, retries, cron arithmetic); a backend makes each
 decision an atomic effect. This module is what an author implements and it is mostly prose: every
 normative sentence is a clause with an id and, in brackets, the contract version that brought it.
-`jobyard_conformance` holds a test for each; what it does not check is not promised.
-
-The terms, and what holds for every method, stand in `jobyard.contract`.
+`jobyard_conformance` holds a test for each; what it does not check is not promised. The terms, and
+what holds for every method, stand in `jobyard.contract`.
 """
 
 from __future__ import annotations
@@ -317,8 +316,7 @@ class Backend(ABC):
         CONTROL-1 [0.1] A paused queue takes adds and lets running jobs settle.
         CONTROL-2 [0.1] A pause holds for every handle from then on, and survives what the store
             survives, until resumed; pausing twice is pausing once.
-        CONTROL-3 [0.1] A control that a backend does not honour raises `Unsupported`, and the queue
-            is not known for it.
+        CONTROL-3 [0.1] A control not honoured raises `Unsupported` and makes no queue known.
         """
 
     @abstractmethod

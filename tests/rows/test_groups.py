@@ -96,11 +96,11 @@ async def test_k102_a_group_is_free_when_its_job_ends(service: QueueService) -> 
         if job.data == "takes too long":
             await asyncio.sleep(60)
 
-    for data in ("succeeds", "fails", "takes too long", "is last"):
-        last = await service.add_job("q", "n", data, group="g", timeout=0.05)
+    datas = ("succeeds", "fails", "takes too long", "is last")
+    jobs = [await service.add_job("q", "n", data, group="g", timeout=0.05) for data in datas]
     assert await service.run_until_idle() == 4
     assert ends == ["succeeds", "fails", "takes too long", "is last"]
-    assert (await last.refresh()).state is JobState.COMPLETED
+    assert (await jobs[-1].refresh()).state is JobState.COMPLETED
 
 
 async def test_k102_a_retried_head_holds_its_group(service: QueueService) -> None:

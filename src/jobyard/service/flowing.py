@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Unpack
+from typing import Any, Final, TypeAlias, Unpack
 
 from jobyard.errors import InvalidJob, InvalidOption
 from jobyard.flowcontrol import Parent
@@ -14,6 +14,9 @@ from jobyard.options import FlowArgs
 from jobyard.service.producing import Producing
 
 __all__ = ["FlowJob", "Flowing"]
+
+
+Before: TypeAlias = "FlowJob | Parent | Dependency | str"
 
 
 class FlowJob:
@@ -31,7 +34,7 @@ class FlowJob:
         name: str | None,
         data: object = None,
         *,
-        depends_on: Sequence[FlowJob | Parent | Dependency | str] = (),
+        depends_on: Before | Sequence[Before] = (),
         **options: Unpack[FlowArgs],
     ) -> None:
         if isinstance(depends_on, FlowJob | str | Parent | Dependency):

@@ -63,8 +63,8 @@ class Worker:
 
     It takes the jobs of `channels` alone, `None` among them standing for those in no channel; not
     given, it takes any. `retention` says how long records of finished jobs stay, `None` leaving
-    that to others. Jobs of its queues that have no handler here are left to other workers, or failed, as `orphan_policy`
-    says. `chores` are done beside its own.
+    that to others. Jobs of its queues that have no handler here are left to other workers, or
+    failed, as `orphan_policy` says. `chores` are done beside its own.
     """
 
     def __init__(  # noqa: PLR0913 - a worker has these knobs, all with defaults
