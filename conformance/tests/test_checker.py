@@ -337,7 +337,7 @@ def claim_lost_and_reaped_by_nobody_heard(tale: Tale) -> None:
 
 def run_of_a_claim_without_an_answer(tale: Tale) -> None:
     tale.add("j1")
-    tale.op(Kind.CLAIM, lost=True, lease="L1")
+    tale.op(Kind.CLAIM, lost=True, lease="L1", queues=("q",))
     tale.start("j1", 1)
 
 

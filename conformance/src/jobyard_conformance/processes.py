@@ -65,12 +65,14 @@ class Child:
 
 
 @asynccontextmanager
-async def child(yard: Yard, role: str, *args: str) -> AsyncIterator[Child]:
+async def child(
+    yard: Yard, role: str, *args: str, module: str = "jobyard_conformance.child"
+) -> AsyncIterator[Child]:
     """Start a child on the yard; it is gone when the block ends."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "jobyard_conformance.child",
+        module,
         yard.namespace,
         role,
         *args,

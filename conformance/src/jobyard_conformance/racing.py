@@ -12,6 +12,7 @@ from typing import Final
 
 from jobyard.backend import Backend
 from jobyard.clock import ManualClock
+from jobyard.edits import Resume
 from jobyard.job import Reason
 from jobyard.lease import (
     Claim,
@@ -132,27 +133,28 @@ class Racer:
         return self._chance.choice([*again, last])
 
 
-async def _is_empty(handle: Backend, queue: str) -> bool:
-    """Whether nothing of a queue is unfinished."""
-    for info in await handle.queues([queue]):
-        counts = info.counts
-        return not (counts.waiting + counts.delayed + counts.blocked + counts.active)
-    return True
+async def _is_empty(handle: Backend, queue: str | None = None) -> bool:
+    """Whether nothing of a queue, or of any, is unfinished."""
+    all_counts = [each.counts for each in await handle.queues(None if queue is None else [queue])]
+    return not any(each.waiting + each.delayed + each.blocked + each.active for each in all_counts)
 
 
-async def work_off(session: Session, queue: str, clock: ManualClock | None = None) -> None:
+async def work_off(session: Session, clock: ManualClock | None = None) -> None:
     """Settle every job that is left as done, once what is held elsewhere has expired."""
     handle = session.backend
+    queues = [info.name for info in await handle.queues()]
+    for queue in queues:
+        await handle.control(queue, Resume())
     for _ in range(ROUNDS):
         if clock is not None:
             clock.advance(ms=1_000)
         await handle.reap(limit=1_000)
-        leases = (await handle.claim(want(queue))).leases
+        leases = (await handle.claim(want(*queues))).leases
         for lease in leases:
             session.start(lease)
         if leases:
             await handle.settle([settlement(lease, Done(b"left over")) for lease in leases])
-        elif await _is_empty(handle, queue):
+        elif await _is_empty(handle):
             return
         elif clock is None:
             await asyncio.sleep(0.02)  # the store's own time has to pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jobyard_conformance.chapter import Chapter
 from jobyard_conformance.chapters.adding import Adding
+from jobyard_conformance.chapters.breaking import Breaking
 from jobyard_conformance.chapters.changing import Changing
 from jobyard_conformance.chapters.claiming import Claiming
 from jobyard_conformance.chapters.clocks import Clocks
@@ -74,5 +75,6 @@ CHAPTERS: tuple[type[Chapter], ...] = (
     Whole,
     Races,
     Crashes,
+    Breaking,
     Modelling,
 )

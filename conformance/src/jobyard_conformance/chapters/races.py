@@ -74,7 +74,7 @@ class Races(Chapter):
                     session.fault("a process was killed")
                 for racer in racers[PROCESSES // 2 :]:
                     await racer.lines()
-            await work_off(session, QUEUE)
+            await work_off(session)
             await session.final(drained=True)
         race.verify()
 
@@ -136,6 +136,6 @@ async def _run(yard: Yard, race: Race, units: Sequence[Unit]) -> None:
         ]
         adding = session.backend.add(units[half:])
         await asyncio.gather(adding, *(racer.run() for racer in racers))
-        await work_off(session, QUEUE, yard.clock)
+        await work_off(session, yard.clock)
         await session.final(drained=True)
     race.verify()

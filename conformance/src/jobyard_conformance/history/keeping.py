@@ -48,7 +48,12 @@ def _is_at(look: Op, life: Life) -> bool:
 def check_phantom(history: History, life: Life) -> Iterator[Violation]:
     """I2: what is run was claimed, what is claimed was added, what is done was settled so."""
     leases = {(grant.note.lease, grant.fence) for grant in life.grants}
-    lost = {op.invoke.lease for op in history.of_kind(Kind.CLAIM) if not op.was_answered}
+    queue = "" if life.spec is None else life.spec.queue
+    lost = {
+        op.invoke.lease
+        for op in history.of_kind(Kind.CLAIM)
+        if not op.was_answered and queue in op.invoke.queues
+    }
     for _, note in history.notes_of(life.id, Kind.START):
         if (note.lease, note.fence) not in leases and note.lease not in lost:
             text = f"a run began under lease {note.fence}, which no claim gave"
