@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 
 from benchmarks.jobs import QUEUE, decode
 from benchmarks.stores.store import RawDrain, Store
+from benchmarks.stores.targets import Targets
 from jobyard.ids import new_job_id, new_lease_id
 
 LEASE_MS: Final = 60_000
@@ -134,6 +135,7 @@ class SqliteStore(Store):
     """SQLite files in a folder."""
 
     scheme: ClassVar[str] = "sqlite"
+    targets: ClassVar[Targets] = Targets(add_one=0.6, drain=0.5, start_p99_ms=15.0)
 
     @classmethod
     def fresh(cls, folder: Path, name: str) -> str:

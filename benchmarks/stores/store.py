@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
+from benchmarks.stores.targets import Targets
+
 
 class RawDrain(NamedTuple):
     """What a raw loop did: the numbers in the payloads, and how long it took."""
@@ -23,6 +25,7 @@ class Store(ABC):
     """
 
     scheme: ClassVar[str]
+    targets: ClassVar[Targets]
 
     @classmethod
     @abstractmethod
