@@ -37,6 +37,9 @@ GATED: Final = GROUP | RATE
 NOT_PLAIN: Final = ~(CANCEL_ASKED | DEAD_LETTER | LIFO | KEEP_FAILED | TTL | KEYED)
 """Any of these flags means that a completed run cannot be settled by the plain statements."""
 
+WHOLE_QUEUE: Final = "*"
+"""How a limiter of a whole queue is named: no job can be."""
+
 STATES: Final = tuple(JobState)
 """The states by number; the counts in `gauge` are in this order."""
 

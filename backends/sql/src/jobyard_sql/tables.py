@@ -11,6 +11,9 @@ last of its slots is free. `gated` says of a job which gates it has to pass and 
 given by them. The blocked stand in lines: before a gate, by its id, or, waiting for parents, in
 that of their queue, which is its id negated.
 
+A `limiter` is the limit and the hold of a queue, named '*', or of a name in it; `start` has the
+claims of its latest period, each as its instant and how many jobs it took.
+
 Counts and metrics are kept as rows by queue and shard, and summed when read; a database with one
 writer uses shard 0 alone. `gauge` counts the jobs by state and, in its columns `now_…`, what
 happens in the present minute, so that a step writes one row; `tally` has the minutes that are over.
@@ -77,6 +80,7 @@ class Tables:
         self._jobs()
         self._states()
         self._gates()
+        self._limits()
         self._finished()
         self._signals()
 
@@ -269,6 +273,26 @@ class Tables:
             Column("attached", Boolean, nullable=False),
             Column("waits", Boolean, nullable=False),
             self._index("dep_parent", "parent"),
+            by_key=True,
+        )
+
+    def _limits(self) -> None:
+        self.limiter = self._table(
+            "limiter",
+            _key("queue", Integer()),
+            _key("name", NAME),
+            _number("concurrency", null=True),
+            _number("starts", null=True),
+            _number("per_ms", null=True),
+            _number("held_until"),
+            by_key=True,
+        )
+        self.start = self._table(
+            "start",
+            _key("queue", Integer()),
+            _key("name", NAME),
+            _key("at"),
+            _number("n"),
             by_key=True,
         )
 

@@ -196,6 +196,22 @@ CREATE TABLE {ns}_running (
     PRIMARY KEY (no)
 ) WITH (vacuum_truncate = off, autovacuum_vacuum_scale_factor = 0,
     autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);
+CREATE TABLE {ns}_limiter (
+    queue INTEGER NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    concurrency BIGINT,
+    starts BIGINT,
+    per_ms BIGINT,
+    held_until BIGINT NOT NULL,
+    PRIMARY KEY (queue, name)
+);
+CREATE TABLE {ns}_start (
+    queue INTEGER NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    at BIGINT NOT NULL,
+    n BIGINT NOT NULL,
+    PRIMARY KEY (queue, name, at)
+);
 CREATE TABLE {ns}_past (
     no BIGINT NOT NULL,
     lease BIGINT NOT NULL,

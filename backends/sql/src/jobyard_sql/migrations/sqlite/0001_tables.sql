@@ -189,6 +189,22 @@ CREATE TABLE {ns}_meta (
     value TEXT NOT NULL,
     PRIMARY KEY (name)
 );
+CREATE TABLE {ns}_limiter (
+    queue INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    concurrency INTEGER,
+    starts INTEGER,
+    per_ms INTEGER,
+    held_until INTEGER NOT NULL,
+    PRIMARY KEY (queue, name)
+) WITHOUT ROWID;
+CREATE TABLE {ns}_start (
+    queue INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    PRIMARY KEY (queue, name, at)
+) WITHOUT ROWID;
 CREATE TABLE {ns}_past (
     no INTEGER NOT NULL,
     lease INTEGER NOT NULL,
