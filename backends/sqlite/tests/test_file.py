@@ -19,7 +19,6 @@ from jobyard.errors import (
     StoreCorrupt,
     Unsupported,
 )
-from jobyard.job import Group
 from jobyard.url import BackendUrl
 from jobyard_sqlite.backend import SqliteBackend
 from jobyard_sqlite.inspect import has_reset_bug
@@ -252,8 +251,6 @@ async def test_durability_is_a_choice(path: Path, durability: str, level: int) -
 
 
 async def test_what_is_not_there_yet_is_refused_whole(backend: SqliteBackend) -> None:
-    with pytest.raises(Unsupported):
-        await backend.add([(spec("a"),), (spec("b", group=Group(key="k")),)])
     with pytest.raises(Unsupported):
         await backend.add([(spec("a"),)], within=object())
     assert await backend.get(["a"]) == (None,)

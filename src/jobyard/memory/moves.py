@@ -214,7 +214,7 @@ def finish(step: Step, card: Card, state: JobState) -> None:
         return
     queue.counts[state] += 1
     queue.shelves[state].put(card)
-    if keep is not None and keep.count is not None:
+    if keep is not None and keep.count:
         _prune(step, queue, state, keep.count)
 
 

@@ -14,7 +14,15 @@ from functools import lru_cache
 from typing import Final
 
 from jobyard.lease import MAX_PROMOTED
-from jobyard_sql.codes import CURRENT, GAUGES, LIFO, NOT_PLAIN, TALLIES
+from jobyard_sql.books import Books
+from jobyard_sql.codes import (
+    DROP,
+    GATED,
+    KEEP_COMPLETED,
+    LIFO,
+    NOT_PLAIN,
+    PARENT,
+)
 
 MAX_TERMS: Final = 400
 """The most terms of one compound select (SQLite allows 500)."""
@@ -29,107 +37,29 @@ LEASE_COLUMNS: Final = (
 comes with each row is made anew for each row, which was a third of the cost of a claim."""
 
 
-class Moves:
+NEEDED: Final = (
+    "((j.flags & {parent}) <> 0 AND EXISTS "
+    "(SELECT 1 FROM {ns}_dep p WHERE p.parent = j.id AND p.attached))"
+).replace("{parent}", str(PARENT))
+"""Whether an unfinished job depends on job `j`, whose record then stays (DEP-4)."""
+
+
+class Moves(Books):
     """The statements for one namespace."""
 
     def __init__(self, namespace: str) -> None:
-        self._namespace = namespace
-        self._book()
-        self._counts()
+        super().__init__(namespace)
         self._adding()
         self._claiming()
         self._settling()
         self._holding()
         self._sweeping()
 
-    def _sql(self, template: str, **parts: str) -> str:
-        for name, part in parts.items():
-            template = template.replace("{" + name + "}", part)
-        return " ".join(template.replace("{ns}", self._namespace).split())
-
-    def _book(self) -> None:
-        self.counter = self._sql(
-            "SELECT now, job, lease, event, listeners_until FROM {ns}_counter WHERE id = 1"
-        )
-        self.count = self._sql(
-            "UPDATE {ns}_counter SET now = ?, job = ?, lease = ?, event = ? WHERE id = 1"
-        )
-        self.queue = self._sql("SELECT id, paused, closing, ver FROM {ns}_queue WHERE name = ?")
-        self.make_queue = self._sql(
-            "INSERT INTO {ns}_queue (name, ver, paused, closing) VALUES (?, 0, 0, 0) RETURNING id"
-        )
-        self.make_gauge = self._sql("INSERT INTO {ns}_gauge (queue, shard) VALUES (?, 0)")
-        self.lanes = self._sql("SELECT id, channel, name FROM {ns}_lane WHERE queue = ?")
-        self.lane_names = self._sql(
-            "SELECT l.id, q.name, l.name, l.channel FROM json_each(?) e "
-            "CROSS JOIN {ns}_lane l ON l.id = e.value CROSS JOIN {ns}_queue q ON q.id = l.queue"
-        )
-        self.make_lane = self._sql(
-            "INSERT INTO {ns}_lane (queue, channel, name) VALUES (?, ?, ?) RETURNING id"
-        )
-        self.bump_queue = self._sql("UPDATE {ns}_queue SET ver = ver + 1 WHERE id = ?")
-        self.set_paused = self._sql("UPDATE {ns}_queue SET paused = ?, ver = ver + 1 WHERE id = ?")
-        columns = ", ".join(TALLIES)
-        add_up = ", ".join(f"{name} = {name} + excluded.{name}" for name in TALLIES)
-        on_conflict = (
-            "ON CONFLICT (queue, shard, minute) DO UPDATE SET {add_up}, "
-            "peak = max(peak, excluded.peak)"
-        )
-        self.close_minute = self._sql(
-            "INSERT INTO {ns}_tally (queue, shard, minute, {columns}, peak) "
-            "SELECT queue, shard, minute, {current} FROM {ns}_gauge "
-            "WHERE queue = ? AND shard = 0 AND minute <> 0 " + on_conflict,
-            columns=columns,
-            current=", ".join(CURRENT),
-            add_up=add_up,
-        )
-        self.open_minute = self._sql(
-            "UPDATE {ns}_gauge SET minute = ?, {zeros} WHERE queue = ? AND shard = 0",
-            zeros=", ".join(f"{name} = 0" for name in CURRENT),
-        )
-        self.fold_tally = self._sql(
-            "INSERT INTO {ns}_tally (queue, shard, minute, {columns}, peak) "
-            "SELECT queue, 0, 0, {sums}, max(peak) FROM {ns}_tally "
-            "WHERE queue = ? AND shard = 0 AND minute > 0 AND minute < ? GROUP BY queue "
-            + on_conflict,
-            columns=columns,
-            sums=", ".join(f"sum({name})" for name in TALLIES),
-            add_up=add_up,
-        )
-        self.drop_tally = self._sql(
-            "DELETE FROM {ns}_tally WHERE queue = ? AND shard = 0 AND minute > 0 AND minute < ?"
-        )
-
-    def _counts(self) -> None:
-        self.busy = self._sql(
-            "SELECT waiting, active FROM {ns}_gauge WHERE queue = ? AND shard = 0"
-        )
-        self.present = tuple(
-            self._sql(
-                "SELECT {column} FROM {ns}_gauge WHERE queue = ? AND shard = 0", column=column
-            )
-            for column in GAUGES
-        )
-
-    def gauge(self, columns: tuple[str, ...], *, started: bool) -> str:
-        """Add to some counts of a queue, whose row is of the present minute.
-
-        Each kind of step changes the same few columns, so there are few such statements. With
-        `started` the peak may rise: the change of `active` is one parameter more.
-        """
-        sets = [f"{column} = {column} + ?" for column in columns]
-        if started:
-            sets.append("now_peak = max(now_peak, active + ?)")
-        return self._sql(
-            "UPDATE {ns}_gauge SET {sets} WHERE queue = ? AND shard = 0 AND minute = ?",
-            sets=", ".join(sets),
-        )
-
     def _adding(self) -> None:
         self.add_job = self._sql(
             "INSERT INTO {ns}_job (no, id, queue, lane, prio, due, created_at, attempts, "
-            "max_crashes, flags, ttl_ms, expires_at, grp, payload, options) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?) ON CONFLICT (id) DO NOTHING"
+            "max_crashes, flags, ttl_ms, expires_at, payload, options, dedup) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
         )
         self.added = self._sql("SELECT no FROM {ns}_job WHERE no BETWEEN ? AND ?")
         self.ready_from_jobs = self._sql(
@@ -154,7 +84,7 @@ class Moves:
     def _claiming(self) -> None:
         self.lease_of = self._sql("SELECT no, until FROM {ns}_lease WHERE token = ?")
         self.next_due = self._sql(
-            "SELECT due FROM {ns}_delayed WHERE queue = ? ORDER BY due, no LIMIT 1"
+            "SELECT due, no FROM {ns}_delayed WHERE queue = ? ORDER BY due, no LIMIT 1"
         )
         self.last_promoted = self._sql(
             "SELECT due, no FROM {ns}_delayed WHERE queue = ? AND due <= ? ORDER BY due, no "
@@ -163,12 +93,16 @@ class Moves:
         )
         self.promote = self._sql(
             "INSERT INTO {ns}_ready ({place}) SELECT queue, prio, {due}, {no}, lane, failures, "
-            "crashes, flags, grp FROM {ns}_delayed WHERE queue = ? AND (due, no) <= (?, ?)",
+            "crashes, flags, grp FROM {ns}_delayed WHERE queue = ? AND (due, no) <= (?, ?) "
+            "AND (flags & {gated}) = 0",
             place=PLACE,
+            gated=str(int(GATED)),
             **_signed(),
         )
         self.promoted = self._sql(
-            "DELETE FROM {ns}_delayed WHERE queue = ? AND (due, no) <= (?, ?)"
+            "DELETE FROM {ns}_delayed WHERE queue = ? AND (due, no) <= (?, ?) "
+            "AND (flags & {gated}) = 0",
+            gated=str(int(GATED)),
         )
         self.put_lease = self._sql(
             "INSERT INTO {ns}_lease (no, token, until, started_at, worker, held) "
@@ -225,14 +159,15 @@ class Moves:
         )
 
     def _settling(self) -> None:
-        self.complete = self._sql(
+        complete = (
             "INSERT INTO {ns}_done (no, queue, state, finished_at, lease, started_at, worker, "
             "failures, crashes, settled) SELECT r.no, r.queue, ?, ?, r.lease, l.started_at, "
             "l.worker, r.failures, r.crashes, 1 FROM json_each(?) e "
             "CROSS JOIN {ns}_running r ON r.no = e.key CROSS JOIN {ns}_lease l ON l.no = r.lease "
-            "WHERE r.lease = e.value AND (r.flags & {mask}) = 0",
-            mask=str(NOT_PLAIN),
+            "WHERE r.lease = e.value AND (r.flags & {mask}) = 0"
         )
+        self.complete = self._sql(complete, mask=str(NOT_PLAIN))
+        self.complete_tied = self._sql(complete, mask=str(DROP | KEEP_COMPLETED))
         self.plain = self._sql(
             "SELECT r.no FROM json_each(?) e CROSS JOIN {ns}_running r ON r.no = e.key "
             "WHERE r.lease = e.value AND (r.flags & {mask}) = 0",
@@ -253,7 +188,7 @@ class Moves:
         )
         self.undelay = self._sql("DELETE FROM {ns}_delayed WHERE queue = ? AND due = ? AND no = ?")
         self.unfinish = self._sql("DELETE FROM {ns}_done WHERE no = ?")
-        self.place = self._sql("UPDATE {ns}_job SET prio = ?, due = ? WHERE no = ?")
+        self.set_prio = self._sql("UPDATE {ns}_job SET prio = ? WHERE no = ?")
         self.remember = self._sql(
             "INSERT OR REPLACE INTO {ns}_past (no, lease, started_at, worker, settled, error) "
             "VALUES (?, ?, ?, ?, ?, ?)"
@@ -263,8 +198,10 @@ class Moves:
             "WHERE no = ?"
         )
         self.beyond = self._sql(
-            "SELECT no FROM {ns}_done WHERE queue = ? AND state = ? "
-            "ORDER BY finished_at, no LIMIT max(0, min(?, ?))"
+            "SELECT d.no, j.flags FROM {ns}_done d CROSS JOIN {ns}_job j ON j.no = d.no "
+            "WHERE d.queue = ? AND d.state = ? AND NOT {needed} "
+            "ORDER BY d.finished_at, d.no LIMIT max(0, min(?, ?))",
+            needed=NEEDED,
         )
         self.unhold = self._sql("UPDATE {ns}_lease SET held = held - ? WHERE no = ?")
         self.forget_leases = self._sql("DELETE FROM {ns}_lease WHERE no < ? AND held <= 0")
@@ -324,15 +261,20 @@ class Moves:
         self.aged_without_rule = self._sql(
             "SELECT d.no FROM {ns}_done d CROSS JOIN {ns}_job j ON j.no = d.no "
             "WHERE d.queue = ? AND d.state = ? AND d.finished_at < ? AND (j.flags & ?) = 0 "
-            "ORDER BY d.finished_at, d.no LIMIT ?",
+            "AND NOT {needed} ORDER BY d.finished_at, d.no LIMIT ?",
+            needed=NEEDED,
         )
         self.purgeable = self._sql(
-            "SELECT no FROM {ns}_done WHERE purge_at IS NOT NULL AND purge_at < ? "
-            "ORDER BY purge_at LIMIT ?"
+            "SELECT d.no FROM {ns}_done d CROSS JOIN {ns}_job j ON j.no = d.no "
+            "WHERE d.purge_at IS NOT NULL AND d.purge_at < ? AND NOT {needed} "
+            "ORDER BY d.purge_at LIMIT ?",
+            needed=NEEDED,
         )
         self.oldest = self._sql(
-            "SELECT no, finished_at FROM {ns}_done WHERE queue = ? AND state = ? "
-            "ORDER BY finished_at, no LIMIT ?"
+            "SELECT d.no, d.finished_at FROM {ns}_done d CROSS JOIN {ns}_job j ON j.no = d.no "
+            "WHERE d.queue = ? AND d.state = ? AND NOT {needed} "
+            "ORDER BY d.finished_at, d.no LIMIT ?",
+            needed=NEEDED,
         )
         self.counts_kept = self._sql(
             "SELECT DISTINCT queue, state, keep_count FROM {ns}_done WHERE keep_count IS NOT NULL"
@@ -342,8 +284,10 @@ class Moves:
             "ORDER BY finished_at DESC, no DESC LIMIT 1 OFFSET ?"
         )
         self.older_kept = self._sql(
-            "SELECT no FROM {ns}_done WHERE keep_count IS NOT NULL AND queue = ? AND state = ? "
-            "AND keep_count = ? AND (finished_at, no) <= (?, ?) LIMIT ?"
+            "SELECT d.no FROM {ns}_done d CROSS JOIN {ns}_job j ON j.no = d.no "
+            "WHERE d.keep_count IS NOT NULL AND d.queue = ? AND d.state = ? AND d.keep_count = ? "
+            "AND (d.finished_at, d.no) <= (?, ?) AND NOT {needed} LIMIT ?",
+            needed=NEEDED,
         )
         self.finished = self._sql(
             "SELECT completed, failed + cancelled + dead FROM {ns}_gauge "

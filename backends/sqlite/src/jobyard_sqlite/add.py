@@ -5,65 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
-from typing import NamedTuple
 
-from jobyard.errors import Unsupported
-from jobyard.events import EventKind, StoredEvent
 from jobyard.job import Added, AddOutcome, JobSpec, JobState, Unit
-from jobyard_sql.codes import (
-    DEAD_LETTER,
-    DELAYED,
-    DROP,
-    KEEP_COMPLETED,
-    KEEP_FAILED,
-    LIFO,
-    WAITING,
-    Tally,
-)
+from jobyard_sql.codes import DELAYED, LIFO, WAITING, Tally
+from jobyard_sqlite.specs import Placed, Row, flags_of, job_row, note, tell_added
+from jobyard_sqlite.tied import TiedAdd
 from jobyard_sqlite.transaction import Transaction
 from jobyard_sqlite.transitions import standing_by_id, state_of
 
 NOWHERE = (0, 0)
 """The queue and lane of a job that is there already: its row will be passed over."""
-
-Row = tuple[object, ...]
-"""The parameters of `Moves.add_job`: a plain tuple, which the driver binds fastest."""
-
-
-class Placed(NamedTuple):
-    """Where a new job goes: into `delayed` if its due is not now."""
-
-    spec: JobSpec
-    no: int
-    queue: int
-    lane: int
-    due: int
-    flags: int
-
-
-def check(units: Sequence[Unit]) -> None:
-    """Raise `Unsupported` for a wish that is not honoured (yet)."""
-    for unit in units:
-        for spec in unit:
-            if spec.group or spec.dedup or spec.depends_on or spec.rate:
-                raise Unsupported(
-                    "this version of jobyard-sqlite has no groups, dedup keys, dependencies or "
-                    "rates of jobs; upgrade it, or add the job without"
-                )
-
-
-def flags_of(spec: JobSpec) -> int:
-    """Write what a job asks for as flags."""
-    flags = 0
-    if spec.dead_letter:
-        flags |= DEAD_LETTER
-    if spec.lifo:
-        flags |= LIFO
-    if spec.keep_failed is not None:
-        flags |= KEEP_FAILED
-    if spec.keep_completed is not None:
-        flags |= DROP if spec.keep_completed.count == 0 else KEEP_COMPLETED
-    return flags
 
 
 def add(tx: Transaction, units: Sequence[Unit]) -> list[tuple[Added, ...]]:
@@ -71,6 +22,8 @@ def add(tx: Transaction, units: Sequence[Unit]) -> list[tuple[Added, ...]]:
     specs = [spec for unit in units for spec in unit]
     if not specs:
         return [() for _ in units]
+    if any(spec.group or spec.dedup or spec.depends_on or spec.rate for spec in specs):
+        return TiedAdd(tx, units).add()
     if len(specs) == 1:
         return [(_add_one(tx, specs[0]),) if unit else () for unit in units]
     answers = iter(_store(tx, _place(tx, specs)))
@@ -86,7 +39,7 @@ def _add_one(tx: Transaction, spec: JobSpec) -> Added:
     lane = tx.lane(queue, spec.channel, spec.name)
     due = now + spec.delay_ms if spec.run_at is None else spec.run_at
     job = Placed(spec, tx.take_jobs(1), queue.id, lane, max(due, now), flags_of(spec))
-    if not tx.run(tx.moves.add_job, _row(job, now)):
+    if not tx.run(tx.moves.add_job, job_row(job, now)):
         found = standing_by_id(tx, (spec.id,))[spec.id]
         return Added(spec.id, AddOutcome.EXISTS, state_of(found))
     delayed = due > now
@@ -95,9 +48,9 @@ def _add_one(tx: Transaction, spec: JobSpec) -> Added:
     delta.gauges[DELAYED if delayed else WAITING] += 1
     delta.tally(Tally.ADDED)
     delta.woken = True
-    _note(tx, job)
+    note(tx, job)
     if tx.listening:
-        _tell(tx, (spec,))
+        tell_added(tx, (spec,))
     state = JobState.DELAYED if delayed else JobState.WAITING
     return Added(spec.id, AddOutcome.CREATED, state)
 
@@ -137,31 +90,10 @@ def _strays(tx: Transaction, specs: Sequence[JobSpec]) -> frozenset[int]:
     return frozenset(strays)
 
 
-def _row(job: Placed, now: int) -> Row:
-    spec, no, queue, lane, due, flags = job
-    ttl_ms = spec.ttl_ms
-    return (
-        no,
-        spec.id,
-        queue,
-        lane,
-        -spec.priority,
-        due,
-        now,
-        spec.attempts,
-        spec.max_crashes,
-        flags,
-        ttl_ms,
-        None if ttl_ms is None else now + ttl_ms,
-        spec.payload,
-        spec.options,
-    )
-
-
 def _store(tx: Transaction, placed: Sequence[Placed]) -> list[Added]:
     """Write the jobs whose ids are new."""
     now, sql = tx.now, tx.moves.add_job
-    rows = [_row(job, now) for job in placed]
+    rows = [job_row(job, now) for job in placed]
     written = tx.run_many(sql, rows)
     if written == len(rows):
         _enter(tx, placed)
@@ -196,17 +128,9 @@ def _enter(tx: Transaction, jobs: Sequence[Placed]) -> None:
         tx.run_many(tx.moves.put_delayed, [_standing(job, now) for job in delayed])
     _count(tx, jobs, delayed)
     for job in jobs:
-        _note(tx, job)
+        note(tx, job)
     if tx.listening:
-        _tell(tx, [job.spec for job in jobs])
-
-
-def _note(tx: Transaction, job: Placed) -> None:
-    """Note a job's time to live, and its rules for its record."""
-    if job.spec.ttl_ms is not None:
-        tx.run(tx.moves.put_expiry, (tx.now + job.spec.ttl_ms, job.no))
-    if job.flags & (KEEP_FAILED | KEEP_COMPLETED):
-        _keep(tx, job.no, job.spec)
+        tell_added(tx, [job.spec for job in jobs])
 
 
 def _standing(job: Placed, now: int) -> Row:
@@ -226,30 +150,3 @@ def _count(tx: Transaction, jobs: Sequence[Placed], delayed: Sequence[Placed]) -
         delta.gauges[WAITING] += count - later[number]
         delta.tally(Tally.ADDED, count)
         delta.woken = True
-
-
-def _keep(tx: Transaction, no: int, spec: JobSpec) -> None:
-    completed, failed = spec.keep_completed, spec.keep_failed
-    tx.run(
-        tx.moves.put_keep,
-        (
-            no,
-            None if completed is None else completed.count,
-            None if completed is None else completed.age_ms,
-            None if failed is None else failed.count,
-            None if failed is None else failed.age_ms,
-        ),
-    )
-
-
-def _tell(tx: Transaction, specs: Sequence[JobSpec]) -> None:
-    tx.events.extend(
-        StoredEvent(
-            kind=EventKind.ADDED,
-            at=tx.now,
-            queue=spec.queue,
-            job_id=spec.id,
-            name=spec.name,
-        )
-        for spec in specs
-    )

@@ -22,8 +22,8 @@ from jobyard.query import JobQuery, Page, QueueInfo
 from jobyard.schedule import ScheduleRecord
 from jobyard.url import BackendUrl
 from jobyard_sql.flavor import check_namespace
-from jobyard_sql.looking import record_of
 from jobyard_sqlite import add, claim, edits, hold, looking, settle, signals
+from jobyard_sqlite.dependants import resolve
 from jobyard_sqlite.inspect import inspect
 from jobyard_sqlite.looking import Look
 from jobyard_sqlite.migrate import is_current, migrate
@@ -44,7 +44,7 @@ class SqliteBackend(Backend):
     for what may stand after the '?'.
     """
 
-    contract: ClassVar[tuple[int, int]] = (0, 1)
+    contract: ClassVar[tuple[int, int]] = (0, 2)
     capabilities: ClassVar[Capability] = Capability.SHARED | Capability.DURABLE | Capability.PUSH
 
     def __init__(
@@ -107,7 +107,7 @@ class SqliteBackend(Backend):
         return self._store
 
     async def _write(self, work: Callable[[Transaction], T]) -> T:
-        return await self._opened().write(work)
+        return await self._opened().write(lambda tx: _whole(tx, work))
 
     async def _read(self, work: Callable[[Look], T]) -> T:
         return await self._opened().read(work)
@@ -154,9 +154,7 @@ class SqliteBackend(Backend):
         """Store units of jobs."""
         if within is not None:
             raise Unsupported("jobyard-sqlite cannot add within a transaction of the caller's yet")
-        store = self._opened()
-        add.check(units)
-        return await store.write(lambda tx: add.add(tx, units))
+        return await self._write(lambda tx: add.add(tx, units))
 
     # -- working
 
@@ -256,7 +254,6 @@ class SqliteBackend(Backend):
         self, key: str, *, expected: int, next_at: int | None, jobs: Unit
     ) -> tuple[Added, ...] | None:
         """Add the jobs of one tick and move the schedule on."""
-        add.check((jobs,))
         return await self._write(
             lambda tx: signals.fire(tx, key, expected=expected, next_at=next_at, jobs=jobs)
         )
@@ -298,8 +295,16 @@ class SqliteBackend(Backend):
             yield
 
 
+def _whole(tx: Transaction, work: Callable[[Transaction], T]) -> T:
+    """Do some work, and what it means for the jobs that depend on others."""
+    answer = work(tx)
+    resolve(tx)
+    return answer
+
+
 def _settle(tx: Transaction, settlements: Sequence[Settlement], want: Claim | None) -> Settling:
     results = settle.settle(tx, settlements) if settlements else ()
+    resolve(tx)
     claimed = None if want is None else claim.claim(tx, want)
     return Settling(results=results, claimed=claimed)
 
@@ -309,4 +314,4 @@ def _peek(tx: Transaction, want: Claim) -> tuple[JobRecord, ...]:
     leases = claim.claim(tx, want).leases
     tx.run("ROLLBACK TO peek")
     jobs = standing(tx, (lease.no for lease in leases))
-    return tuple(record_of(jobs[lease.no]) for lease in leases)
+    return tuple(looking.records(tx, (jobs[lease.no] for lease in leases)))

@@ -7,7 +7,7 @@ from typing import Final
 
 from jobyard.events import EventKind, StoredEvent
 from jobyard.lease import MAX_BATCH, Claim, Claimed, Lease, Source
-from jobyard_sql.codes import ACTIVE, DELAYED, WAITING, Tally
+from jobyard_sql.codes import ACTIVE, DELAYED, RATE, WAITING, Tally
 from jobyard_sqlite.heads import (
     STRAND,
     Strand,
@@ -18,7 +18,9 @@ from jobyard_sqlite.heads import (
     merged_head,
 )
 from jobyard_sqlite.lanes import QueueRow
+from jobyard_sqlite.passing import admit, start
 from jobyard_sqlite.transaction import Transaction
+from jobyard_sqlite.transitions import leave, standing
 
 LAST: Final = 2**63 - 1
 """After every insertion number."""
@@ -38,10 +40,13 @@ def claim(tx: Transaction, want: Claim) -> Claimed:
     again = _again(tx, want)
     if again is not None:
         return Claimed(leases=again, now=tx.now, next_due=_next_due(tx, queues))
-    instant = max(tx.now, want.as_of or 0)
-    next_due = promote(tx, queues, instant)
+    tx.horizon = max(tx.now, want.as_of or 0)
+    next_due = promote(tx, queues, tx.horizon)
     sources = _sources(tx, want.sources, queues)
     leases = _take(tx, want, sources, limit) if sources else ()
+    if any(lease.flags & RATE for lease in leases):
+        start(tx, leases)
+        next_due = _next_due(tx, queues)
     return Claimed(leases=leases, now=tx.now, next_due=next_due)
 
 
@@ -68,7 +73,7 @@ def _open_queues(tx: Transaction, sources: Sequence[Source]) -> dict[str, QueueR
 
 def _next_due(tx: Transaction, queues: dict[str, QueueRow]) -> int | None:
     dues = [tx.row(tx.moves.next_due, (queue.id,)) for queue in queues.values()]
-    return min((due for (due,) in filter(None, dues)), default=None)
+    return min((due for due, _ in filter(None, dues)), default=None)
 
 
 def promote(tx: Transaction, queues: dict[str, QueueRow], instant: int) -> int | None:
@@ -84,9 +89,22 @@ def promote(tx: Transaction, queues: dict[str, QueueRow], instant: int) -> int |
             delta.move(DELAYED, WAITING, moved)
             delta.due_before = True
             row = tx.row(tx.moves.next_due, (queue.id,))
+            if row is not None and tuple(row) <= tuple(last):
+                _promote_gated(tx, queue, last)
+                row = tx.row(tx.moves.next_due, (queue.id,))
         if row is not None and (earliest is None or row[0] < earliest):
             earliest = row[0]
     return earliest
+
+
+def _promote_gated(tx: Transaction, queue: QueueRow, last: tuple[int, int]) -> None:
+    """Let due jobs of groups and rates wait, as far as these let them."""
+    due = [no for (no,) in tx.rows(tx.gating.gated_due, (queue.id, *last))]
+    jobs = standing(tx, due)
+    for number in due:
+        job = jobs[number]
+        leave(tx, job)
+        admit(tx, job, due=job.due)
 
 
 def _sources(

@@ -29,31 +29,33 @@ from jobyard.job import JobState, Reason
 from jobyard.limit import HoldBack, Limit
 from jobyard_sql.codes import (
     ACTIVE,
+    BLOCKED,
     CANCELLED,
     COMPLETED,
     DELAYED,
     FAILED,
     STALLED,
     STATE_CODES,
+    STATES,
     WAITING,
     Tally,
 )
 from jobyard_sql.looking import Standing
+from jobyard_sqlite.ending import Ended, erase, finish, forget, renew
+from jobyard_sqlite.passing import admit, enter, fresh
 from jobyard_sqlite.transaction import Transaction
 from jobyard_sqlite.transitions import (
-    Ended,
+    block,
     delay,
-    erase,
-    finish,
     leave,
     remember,
-    renew,
+    set_priority,
     standing_by_id,
     state_of,
-    wait,
 )
 
 QUEUED: Final = frozenset({WAITING, DELAYED})
+PENDING: Final = QUEUED | {BLOCKED}
 REVIVABLE: Final = frozenset(
     STATE_CODES[state]
     for state in (JobState.FAILED, JobState.CANCELLED, JobState.STALLED, JobState.DEAD)
@@ -67,6 +69,7 @@ def change(tx: Transaction, job_ids: Sequence[str], what: Change) -> tuple[Chang
     answers = []
     for job_id in job_ids:
         job = standing_by_id(tx, (job_id,)).get(job_id) if repeated else jobs.get(job_id)
+        job = None if job is None else fresh(tx, job)
         if job is None:
             answers.append(Changed(ChangeOutcome.NOT_FOUND))
         else:
@@ -82,7 +85,7 @@ def _change(tx: Transaction, job: Standing, what: Change) -> Changed:  # noqa: C
             due = tx.now + delay_ms if run_at is None else run_at
             return _queue_again(tx, job, QUEUED, due=due)
         case SetPriority(priority):
-            return _queue_again(tx, job, QUEUED, prio=-priority)
+            return _set_priority(tx, job, -priority)
         case SetPayload() | SetProgress():
             return _write(tx, job, what)
         case Revive(reset=reset):
@@ -106,24 +109,26 @@ def _ok(state: JobState) -> Changed:
 
 
 def _queue_again(
-    tx: Transaction,
-    job: Standing,
-    fits: frozenset[int] | set[int],
-    *,
-    due: int | None = None,
-    prio: int | None = None,
+    tx: Transaction, job: Standing, fits: frozenset[int] | set[int], *, due: int
 ) -> Changed:
-    """Give a job another place in the order: waiting or delayed, as its due says."""
+    """Let a job be due at another instant."""
     if job.state not in fits:
         return _wrong(job)
     leave(tx, job)
-    if due is None:
-        stays, due = job.state == DELAYED, job.due
-    else:
-        stays, due = due > tx.now, max(due, tx.now)
-    put = delay if stays else wait
-    put(tx, job, due=due, failures=job.failures, crashes=job.crashes, prio=prio)
-    return _ok(JobState.DELAYED if stays else JobState.WAITING)
+    return _ok(STATES[enter(tx, job, due=due)])
+
+
+def _set_priority(tx: Transaction, job: Standing, prio: int) -> Changed:
+    """Give a job another place in the order of its state."""
+    if job.state not in PENDING:
+        return _wrong(job)
+    leave(tx, job)
+    job = set_priority(tx, job, prio)
+    if job.state == DELAYED:
+        return _ok(STATES[delay(tx, job, due=job.due)])
+    if job.line is not None:
+        return _ok(STATES[block(tx, job, line=job.line, due=job.due)])
+    return _ok(STATES[admit(tx, job, due=job.due)])
 
 
 def _write(tx: Transaction, job: Standing, what: SetPayload | SetProgress) -> Changed:
@@ -148,9 +153,9 @@ def _revive(tx: Transaction, job: Standing, *, reset: bool) -> Changed:
     failures = 0 if reset else max(min(job.failures, job.attempts - 1), 0)
     leave(tx, job)
     remember(tx, job, settled=bool(job.settled), error=None)
-    wait(tx, renew(tx, job), due=tx.now, failures=failures, crashes=0)
     tx.tell(EventKind.REVIVED, job, of_run=False)
-    return _ok(JobState.WAITING)
+    anew = renew(tx, job)._replace(failures=failures, crashes=0)
+    return _ok(STATES[admit(tx, anew, due=tx.now)])
 
 
 def _cancel(tx: Transaction, job: Standing, *, running: bool) -> Changed:
@@ -158,7 +163,7 @@ def _cancel(tx: Transaction, job: Standing, *, running: bool) -> Changed:
         for statement in tx.moves.ask_cancel:
             tx.run(statement, (job.no,))
         return Changed(ChangeOutcome.ASKED, JobState.ACTIVE)
-    if job.state not in QUEUED:
+    if job.state not in PENDING:
         return _wrong(job)
     _end(tx, job, CANCELLED, error=job.error)
     tx.tell(EventKind.CANCELLED, job, of_run=False)
@@ -169,7 +174,8 @@ def _remove(tx: Transaction, job: Standing) -> Changed:
     if job.state == ACTIVE:
         return _wrong(job)
     leave(tx, job)
-    erase(tx, (job.no,))
+    forget(tx, job)
+    erase(tx, (job.no,), job.flags)
     tx.of(job).tally(Tally.REMOVED)
     tx.tell(EventKind.REMOVED, job, of_run=False)
     return _ok(state_of(job))
@@ -187,10 +193,10 @@ def _move(tx: Transaction, job: Standing, what: Move) -> Changed:
             settled=finished and bool(job.settled),
             error=None if finished else job.error,
         )
-        anew = renew(tx, job) if finished else job
-        wait(tx, anew, due=tx.now, failures=job.failures, crashes=job.crashes)
         tx.tell(EventKind.REVIVED if finished else EventKind.RELEASED, job, of_run=not finished)
-    elif what.to is JobState.STALLED:
+        anew = renew(tx, job) if finished else job
+        return _ok(STATES[admit(tx, anew, due=tx.now)])
+    if what.to is JobState.STALLED:
         if job.state != ACTIVE:
             return _wrong(job)
         _end(tx, job, STALLED, error=what.error)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from jobyard.lease import Lease
-from jobyard_sql.codes import LIFO
+from jobyard_sql.codes import GROUP, LIFO
 from jobyard_sql.moves import MAX_TERMS
 from jobyard_sqlite.lanes import QueueRow
 from jobyard_sqlite.transaction import Transaction
+from jobyard_sqlite.transitions import json_list
 
 STRAND: Final = 14
 """Where a row of several ranges has the number of its own, after what `Moves` selects."""
@@ -35,6 +36,7 @@ def leases_from(
 ) -> tuple[Lease, ...]:
     """Make leases of rows; what is the same in all is shared by all."""
     names = tx.lane_names({row[0] for row in rows})
+    groups = _groups(tx, rows)
     return tuple(
         [
             Lease(
@@ -57,6 +59,7 @@ def leases_from(
                 due_at,
                 until,
                 expires_at,
+                groups.get(no),
             )
             for (
                 lane,
@@ -77,6 +80,14 @@ def leases_from(
             ) in rows
         ]
     )
+
+
+def _groups(tx: Transaction, rows: Sequence[Any]) -> dict[int, str]:
+    """Return the groups of jobs that have one, by number."""
+    grouped = [row[2] for row in rows if row[3] & GROUP]
+    if not grouped:
+        return {}
+    return {no: key for no, key, _ in tx.rows(tx.gating.passed, (json_list(grouped),))}
 
 
 def key_of(lease: Lease) -> tuple[int, int, int]:

@@ -11,18 +11,10 @@ from jobyard.job import Reason
 from jobyard.lease import Hold, Lease, LogLine, Note, Progress, Reaped
 from jobyard_sql.codes import ACTIVE, CANCEL_ASKED, CANCELLED, STATES, Tally
 from jobyard_sql.looking import Standing
+from jobyard_sqlite.ending import Ended, failed_state, finish
+from jobyard_sqlite.passing import admit, fresh
 from jobyard_sqlite.transaction import Transaction
-from jobyard_sqlite.transitions import (
-    Ended,
-    failed_state,
-    finish,
-    json_list,
-    leave,
-    remember,
-    standing,
-    state_of,
-    wait,
-)
+from jobyard_sqlite.transitions import json_list, leave, remember, standing, state_of
 
 
 class Held(NamedTuple):
@@ -117,6 +109,7 @@ def _reap_outlived(tx: Transaction, limit: int) -> list[Reaped]:
         for at, no in rows:
             tx.run(tx.moves.drop_expiry, (at, no))
             job = jobs.get(no)
+            job = None if job is None else fresh(tx, job)
             if job is not None and job.expires_at == at and not state_of(job).is_finished:
                 reaped.append(_end(tx, job, failed_state(job), Reason.EXPIRED, job.crashes))
         if not rows:
@@ -135,8 +128,8 @@ def _take_back(tx: Transaction, job: Standing) -> Reaped:
         return _end(tx, job, failed_state(job), Reason.CRASH_LOOP, crashes)
     leave(tx, job)
     remember(tx, job, settled=False, error=job.error)
-    wait(tx, job, due=job.due, failures=job.failures, crashes=crashes)
-    return _reaped(job, crashes=crashes, state=None)
+    state = admit(tx, job._replace(crashes=crashes), due=job.due)
+    return _reaped(job, crashes=crashes, state=state)
 
 
 def _end(tx: Transaction, job: Standing, state: int, reason: Reason | None, crashes: int) -> Reaped:
@@ -155,16 +148,14 @@ def _end(tx: Transaction, job: Standing, state: int, reason: Reason | None, cras
     return _reaped(job, crashes=crashes, state=state, reason=reason)
 
 
-def _reaped(
-    job: Standing, *, crashes: int, state: int | None, reason: Reason | None = None
-) -> Reaped:
+def _reaped(job: Standing, *, crashes: int, state: int, reason: Reason | None = None) -> Reaped:
     return Reaped(
         job_id=job.id,
         queue=job.queue,
         name=job.name,
         fence=job.fence,
         crashes=crashes,
-        state=STATES[0] if state is None else STATES[state],
+        state=STATES[state],
         reason=reason,
         worker=job.worker if job.state == ACTIVE else None,
     )

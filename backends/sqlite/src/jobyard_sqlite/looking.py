@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
 from jobyard.job import JobRecord
 from jobyard.metrics import Bucket, Metrics
 from jobyard.query import Counts, JobQuery, Page, QueueInfo
-from jobyard_sql.codes import STATE_CODES, STATES, TALLIES
+from jobyard_sql.codes import CHILD, STATE_CODES, STATES, TALLIES
 from jobyard_sql.looking import Looking, Standing, record_of
 from jobyard_sql.signals import Signals
 from jobyard_sqlite.transitions import json_list
+
+
+class Asking(Protocol):
+    """What can be asked for rows: a look, or a transaction."""
+
+    looking: Looking
+
+    def rows(self, sql: str, parameters: Any = (), /) -> list[Any]:
+        """Run a statement and return its rows."""
 
 
 class Look:
@@ -39,8 +48,19 @@ class Look:
 def get(look: Look, job_ids: Sequence[str]) -> tuple[JobRecord | None, ...]:
     """Show jobs by id, in the order asked."""
     rows = look.rows(look.looking.by_id, {"ids": json_list(job_ids)})
-    found = {row[1]: record_of(Standing._make(row)) for row in rows}
+    found = {record.id: record for record in records(look, rows)}
     return tuple(found.get(job_id) for job_id in job_ids)
+
+
+def records(look: Asking, rows: Iterable[Any]) -> list[JobRecord]:
+    """Show jobs that were read, with their parents if there are any."""
+    jobs = [Standing._make(row) for row in rows]
+    children = [job.no for job in jobs if job.flags & CHILD]
+    parents: dict[int, list[str]] = {}
+    if children:
+        for child, parent in look.rows(look.looking.parents, {"nos": json_list(children)}):
+            parents.setdefault(child, []).append(parent)
+    return [record_of(job, parents.get(job.no, ())) for job in jobs]
 
 
 def find(look: Look, query: JobQuery) -> Page[JobRecord]:
@@ -63,7 +83,7 @@ def find(look: Look, query: JobQuery) -> Page[JobRecord]:
             "limit": limit + 1,
         },
     )
-    items = tuple(record_of(Standing._make(row)) for row in rows[:limit])
+    items = tuple(records(look, rows[:limit]))
     return Page(items=items, next=str(items[-1].no) if items and len(rows) > limit else None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Final, assert_never
+from typing import Final, NamedTuple, assert_never
 
 from jobyard.events import EventKind, StoredEvent
 from jobyard.job import Reason
@@ -12,6 +12,7 @@ from jobyard.lease import (
     Cancelled,
     Done,
     Failed,
+    Lease,
     Released,
     Retried,
     Settled,
@@ -22,28 +23,28 @@ from jobyard.lease import (
 from jobyard_sql.codes import (
     ACTIVE,
     CANCELLED,
+    CHILD,
     COMPLETED,
     DROP,
+    GATED,
     KEEP_COMPLETED,
+    KEYED,
     NOT_PLAIN,
+    PARENT,
     STALLED,
     Tally,
 )
 from jobyard_sql.looking import Standing
-from jobyard_sqlite.transaction import Transaction
+from jobyard_sqlite.ending import Ended, erase, failed_state, finish
+from jobyard_sqlite.passing import admit, enter, strike_off
+from jobyard_sqlite.transaction import Parent, Transaction
 from jobyard_sqlite.transitions import (
-    Ended,
-    delay,
-    erase,
-    failed_state,
-    finish,
     json_list,
     leave,
     remember,
     standing,
     standing_by_id,
     unhold,
-    wait,
 )
 
 FAILURES: Final = frozenset({Reason.EXHAUSTED, Reason.REFUSED})
@@ -52,38 +53,79 @@ FAILURES: Final = frozenset({Reason.EXHAUSTED, Reason.REFUSED})
 Workers = dict[int, tuple[str, str]]
 """The token and the worker of leases, by fence."""
 
+TIES: Final = GATED | CHILD | PARENT
+"""The end of such a job means something to others."""
+
+
+class TiedRun(NamedTuple):
+    """A run that has just completed of a job with ties, and the gates of that job."""
+
+    no: int
+    flags: int
+    grp: int | None
+    rate: int | None
+
+
+class Ways(NamedTuple):
+    """The places in a call of the settlements that go the same way, by number of their job."""
+
+    plain: dict[int, int]
+    tied: dict[int, int]
+    dropped: dict[int, int]
+
+    def of(self, flags: int) -> dict[int, int] | None:
+        """Tell which way the completed run of a job goes, if not one by one."""
+        if not flags & NOT_PLAIN:
+            return self.plain
+        if not flags & (DROP | KEEP_COMPLETED):
+            return self.tied
+        return None if flags & (KEEP_COMPLETED | TIES) else self.dropped
+
 
 def settle(tx: Transaction, settlements: Sequence[Settlement]) -> tuple[Settled, ...]:
     """End runs; answer for each."""
     leases = _leases(tx, settlements)
-    plain: dict[int, int] = {}
-    dropped: dict[int, int] = {}
+    ways = Ways({}, {}, {})
+    slow = _sort(settlements, leases, ways)
+    if ways.plain:
+        slow += _complete(tx, settlements, ways.plain, leases)
+    if ways.dropped:
+        slow += _drop(tx, settlements, ways.dropped, leases)
+    runs: dict[int, TiedRun] = {}
+    if ways.tied:
+        runs = _complete_tied(tx, settlements, ways.tied, leases)
+        slow += [index for index in ways.tied.values() if index not in runs]
+    results = [Settled.OK] * len(settlements)
+    for index in sorted([*slow, *runs]):
+        if index in runs:
+            _untie(tx, settlements[index].lease, runs[index])
+        else:
+            results[index] = _settle_one(tx, settlements[index], leases)
+    return tuple(results)
+
+
+def _sort(settlements: Sequence[Settlement], leases: Workers, ways: Ways) -> list[int]:
+    """Sort settlements by the way they go; return the places of those that go one by one."""
     slow: list[int] = []
+    met: set[int] = set()
     for index, settlement in enumerate(settlements):
         lease = settlement.lease
+        no = lease.no
         known = leases.get(lease.fence)
+        way = None
         if (
-            type(settlement.outcome) is not Done
-            or known is None
-            or known[0] != lease.lease_id
-            or lease.no in plain
-            or lease.no in dropped
+            type(settlement.outcome) is Done
+            and known is not None
+            and known[0] == lease.lease_id
+            and no not in met
         ):
+            way = ways.of(lease.flags)
+        if way is None:
             slow.append(index)
-        elif not lease.flags & NOT_PLAIN:
-            plain[lease.no] = index
-        elif lease.flags & DROP and not lease.flags & KEEP_COMPLETED:
-            dropped[lease.no] = index
         else:
-            slow.append(index)
-    if plain:
-        slow += _complete(tx, settlements, plain, leases)
-    if dropped:
-        slow += _drop(tx, settlements, dropped, leases)
-    results = [Settled.OK] * len(settlements)
-    for index in sorted(slow):
-        results[index] = _settle_one(tx, settlements[index], leases)
-    return tuple(results)
+            way[no] = index
+            met.add(no)
+    return slow
 
 
 def _leases(tx: Transaction, settlements: Sequence[Settlement]) -> Workers:
@@ -96,13 +138,51 @@ def _complete(
     tx: Transaction, settlements: Sequence[Settlement], asked: dict[int, int], leases: Workers
 ) -> list[int]:
     """Complete the runs whose lease holds; return the places of the others."""
-    pairs = ",".join([f'"{no}":{settlements[index].lease.fence}' for no, index in asked.items()])
-    pairs = "{" + pairs + "}"
+    pairs = _pairs(settlements, asked)
     others: list[int] = []
     if tx.run(tx.moves.complete, (COMPLETED, tx.now, pairs)) != len(asked):
         ended = {no for (no,) in tx.rows(tx.moves.plain, (pairs,))}
         others = [index for no, index in asked.items() if no not in ended]
         asked = {no: index for no, index in asked.items() if no in ended}
+    _stop(tx, settlements, asked, leases)
+    return others
+
+
+def _complete_tied(
+    tx: Transaction, settlements: Sequence[Settlement], asked: dict[int, int], leases: Workers
+) -> dict[int, TiedRun]:
+    """Complete the runs of jobs that mean something to others; return how they stood, by place."""
+    pairs = _pairs(settlements, asked)
+    runs = {asked[row[0]]: TiedRun(*row) for row in tx.rows(tx.gating.tied_runs, (pairs,))}
+    if not runs:
+        return runs
+    tx.run(tx.moves.complete_tied, (COMPLETED, tx.now, pairs))
+    _stop(tx, settlements, {run.no: index for index, run in runs.items()}, leases)
+    children = [run.no for run in runs.values() if run.flags & CHILD]
+    if children:
+        tx.run(tx.gating.detach, (json_list(children),))
+    gates = [gate for run in runs.values() for gate in (run.grp, run.rate) if gate is not None]
+    tx.gates.load(gates)
+    return runs
+
+
+def _untie(tx: Transaction, lease: Lease, run: TiedRun) -> None:
+    """Give on what a completed job had of its gates, and note that it has ended."""
+    strike_off(tx, lease.queue, grp=run.grp, placed=True, rate=run.rate)
+    if run.flags & PARENT:
+        tx.ended.append(Parent(lease.job_id, completed=True, gone=False))
+
+
+def _pairs(settlements: Sequence[Settlement], asked: dict[int, int]) -> str:
+    """Write numbers and fences as `Moves.complete` reads them."""
+    pairs = ",".join([f'"{no}":{settlements[index].lease.fence}' for no, index in asked.items()])
+    return "{" + pairs + "}"
+
+
+def _stop(
+    tx: Transaction, settlements: Sequence[Settlement], asked: dict[int, int], leases: Workers
+) -> None:
+    """Take completed runs, whose records have been made, out of the running ones."""
     tx.run(tx.moves.stop_many, (json_list(asked),))
     done = [settlements[index] for index in asked.values()]
     bodies = [
@@ -113,18 +193,22 @@ def _complete(
     if bodies:
         tx.run_many(tx.moves.put_result, bodies)
     _book(tx, done, leases, kept=True)
-    return others
 
 
 def _drop(
     tx: Transaction, settlements: Sequence[Settlement], asked: dict[int, int], leases: Workers
 ) -> list[int]:
     """Complete the runs of jobs that leave no record; return the places of the others."""
-    held = {row[0]: row[1] for row in tx.rows(tx.moves.holds, (json_list(asked),))}
+    rows = tx.rows(tx.moves.holds, (json_list(asked),))
+    held = {row[0]: row[1] for row in rows if not row[2] & TIES}
     ended = [no for no, at in asked.items() if held.get(no) == settlements[at].lease.fence]
     if ended:
         tx.run(tx.moves.stop_many, (json_list(ended),))
-        erase(tx, ended)
+        erase(
+            tx,
+            ended,
+            KEYED if any(settlements[asked[no]].lease.flags & KEYED for no in ended) else 0,
+        )
         _book(tx, [settlements[asked[no]] for no in ended], leases, kept=False)
     gone = asked.keys() - set(ended)
     return [asked[no] for no in gone]
@@ -192,7 +276,7 @@ def _apply(tx: Transaction, job: Standing, settlement: Settlement) -> None:
             tx.tell(EventKind.COMPLETED, job, ran_ms=ran_ms, data=result)
         case Retried(delay_ms, error):
             remember(tx, job, settled=True, error=error)
-            _again(tx, job, delay_ms=delay_ms, failures=job.failures + 1)
+            enter(tx, job._replace(failures=job.failures + 1), due=tx.now + delay_ms)
             tx.of(job).tally(Tally.RETRIED)
             tx.of(job).tally(Tally.RAN_MS, ran_ms)
             tx.tell(EventKind.ATTEMPT_FAILED, job, ran_ms=ran_ms, data=error)
@@ -200,11 +284,11 @@ def _apply(tx: Transaction, job: Standing, settlement: Settlement) -> None:
             _fail(tx, job, outcome, ran_ms)
         case Snoozed(delay_ms):
             remember(tx, job, settled=True, error=job.error)
-            _again(tx, job, delay_ms=delay_ms, failures=job.failures)
+            enter(tx, job, due=tx.now + delay_ms)
             tx.tell(EventKind.SNOOZED, job, ran_ms=ran_ms)
         case Released():
             remember(tx, job, settled=True, error=job.error)
-            wait(tx, job, due=job.due, failures=job.failures, crashes=job.crashes)
+            admit(tx, job, due=job.due)
             tx.tell(EventKind.RELEASED, job, ran_ms=ran_ms)
         case Cancelled():
             _end(tx, job, CANCELLED, error=job.error)
@@ -232,12 +316,6 @@ def _fail(tx: Transaction, job: Standing, outcome: Failed, ran_ms: int) -> None:
     if counted:
         tx.tell(EventKind.ATTEMPT_FAILED, job, ran_ms=ran_ms, data=outcome.error)
     tx.tell(EventKind.FAILED, job, ran_ms=ran_ms, data=outcome.error)
-
-
-def _again(tx: Transaction, job: Standing, *, delay_ms: int, failures: int) -> None:
-    """Let a job run again after a delay."""
-    put = delay if delay_ms > 0 else wait
-    put(tx, job, due=tx.now + max(delay_ms, 0), failures=failures, crashes=job.crashes)
 
 
 def _end(

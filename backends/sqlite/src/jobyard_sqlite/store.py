@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 from jobyard.clock import Clock
 from jobyard.errors import BackendClosed, BackendError, ConfigError, StoreBusy
 from jobyard_sql.flavor import SQLITE
+from jobyard_sql.gating import gating
 from jobyard_sql.looking import looking
 from jobyard_sql.moves import moves
 from jobyard_sql.signals import signals
@@ -77,6 +78,7 @@ class Store:
         self.bell = Bell(path, namespace, enabled=options.wakeup == "auto")
         self._given = connection
         self._moves = moves(namespace)
+        self._gating = gating(namespace)
         self._looking = looking(namespace, SQLITE)
         self._signals = signals(namespace, SQLITE)
         self._lanes = Lanes()
@@ -280,6 +282,7 @@ class Store:
         return Transaction(
             cursor,
             moves=self._moves,
+            gating=self._gating,
             looking=self._looking,
             signals=self._signals,
             lanes=self._lanes,

@@ -22,9 +22,11 @@ from jobyard_sql.codes import (
     STATE_CODES,
     Tally,
 )
+from jobyard_sqlite.ending import erase, forget
 from jobyard_sqlite.lanes import QueueRow
+from jobyard_sqlite.passing import drop_if_spent, fresh
 from jobyard_sqlite.transaction import Transaction
-from jobyard_sqlite.transitions import erase, leave, standing
+from jobyard_sqlite.transitions import leave, standing
 
 BY_AGE: Final = (COMPLETED, FAILED, CANCELLED, DEAD)
 """The states that retention bounds: a stalled job waits for a person."""
@@ -60,14 +62,17 @@ def _remove(
     more = len(found) > limit
     numbers = found[:limit]
     if numbers:
-        jobs = standing(tx, numbers)
+        jobs, flags = standing(tx, numbers), 0
         for number in numbers:
-            job = jobs[number]
+            job = fresh(tx, jobs[number])
+            assert job is not None
+            flags |= job.flags
             leave(tx, job)
+            forget(tx, job)
             if kind is EventKind.REMOVED:
                 tx.of(job).tally(Tally.REMOVED)
             tx.tell(kind, job, of_run=False)
-        erase(tx, numbers)
+        erase(tx, numbers, flags)
     return Swept(len(numbers), more)
 
 
@@ -80,6 +85,7 @@ def _drainable(tx: Transaction, wish: Drain, most: int) -> Victims:
     if queue is None:
         return
     yield from _numbers(tx, tx.moves.some_of["waiting"], (queue.id, most))
+    yield from _numbers(tx, tx.gating.some_blocked, (queue.id, most))
     if wish.delayed:
         yield from _numbers(tx, tx.moves.some_of["delayed"], (queue.id, most))
 
@@ -108,7 +114,7 @@ def _obliterate(tx: Transaction, wish: Obliterate, limit: int) -> Swept:
         tx.run(tx.moves.close_queue, (queue.id,))
     else:
         tx.delta(queue.id, queue.name).gone = True
-        for statement in tx.moves.forget_queue:
+        for statement in (*tx.gating.forget_queue, *tx.moves.forget_queue):
             tx.run(statement, (queue.id,))
         tx.forget_queue(queue.name)
     return swept
@@ -116,7 +122,8 @@ def _obliterate(tx: Transaction, wish: Obliterate, limit: int) -> Swept:
 
 def _everything(tx: Transaction, queue: QueueRow, most: int) -> Victims:
     return chain.from_iterable(
-        _numbers(tx, statement, (queue.id, most)) for statement in tx.moves.some_of.values()
+        _numbers(tx, statement, (queue.id, most))
+        for statement in (*tx.moves.some_of.values(), tx.gating.some_blocked)
     )
 
 
@@ -126,12 +133,24 @@ def _everything(tx: Transaction, queue: QueueRow, most: int) -> Victims:
 def _retain(tx: Transaction, wish: Retention, limit: int) -> Swept:
     """Remove what is past its own rule or the general age, then what is too much."""
     deleted = EventKind.DELETED
+    _drop_what_is_free(tx, limit)
     aged = _remove(tx, lambda most: _outdated(tx, wish, most), limit, deleted)
     if aged.more:
         return aged
     rest = limit - aged.removed
     beyond = _remove(tx, lambda most: _beyond_count(tx, wish, most), rest, deleted)
     return Swept(aged.removed + beyond.removed, beyond.more)
+
+
+def _drop_what_is_free(tx: Transaction, limit: int) -> None:
+    """Forget keys that are held no longer, and slots and rates of which nothing is left to know."""
+    tx.run(tx.gating.drop_outdated_keys, (tx.now, limit))
+    rates = {gate for gate, _, _ in tx.rows(tx.gating.rested, (tx.now, limit))}
+    tx.gates.load(rates)
+    for number in rates:
+        slots = tx.gates[number]
+        tx.gates.wake_slots(slots, tx.now)
+        drop_if_spent(tx, slots)
 
 
 def _outdated(tx: Transaction, wish: Retention, most: int) -> Victims:

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from itertools import compress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -14,9 +14,11 @@ from jobyard.events import EventKind, StoredEvent
 from jobyard.lease import MAX_BATCH
 from jobyard.metrics import MINUTE_MS
 from jobyard_sql.codes import ACTIVE, CURRENT, DELAYED, GAUGES, WAITING, Tally
+from jobyard_sql.gating import Gating
 from jobyard_sql.looking import Looking, Standing
 from jobyard_sql.moves import Moves
 from jobyard_sql.signals import Signals
+from jobyard_sqlite.gates import Gates
 from jobyard_sqlite.lanes import LaneRow, Lanes, QueueRow
 from jobyard_sqlite.ledger import QueueDelta
 
@@ -27,6 +29,14 @@ MINUTES_KEPT: Final = 25 * 60
 pack_events: Final = msgspec.msgpack.Encoder().encode
 
 
+class Parent(NamedTuple):
+    """A job that has ended or gone while others may wait for it."""
+
+    id: str
+    completed: bool
+    gone: bool
+
+
 class Transaction:
     """The statements run so far, and what is written once at the end.
 
@@ -34,6 +44,10 @@ class Transaction:
     read first and written last. What the transaction counts and tells is gathered in `deltas` and
     `events`, so that a batch costs as many statements for it as one job. `keep_room` is how many
     records it may still remove by the keep rules of the jobs that it ends (SETTLE-11).
+
+    `ended` are the parents whose children have not been told yet; `stirred` says that other jobs
+    were moved than those that the transaction is about; `horizon` is the instant by which slots
+    have to be good (CLAIM-9).
     """
 
     def __init__(
@@ -41,6 +55,7 @@ class Transaction:
         cursor: sqlite3.Cursor,
         *,
         moves: Moves,
+        gating: Gating,
         looking: Looking,
         signals: Signals,
         lanes: Lanes,
@@ -49,6 +64,7 @@ class Transaction:
     ) -> None:
         self.cursor = cursor
         self.moves = moves
+        self.gating = gating
         self.looking = looking
         self.signals = signals
         self._lanes = lanes
@@ -65,6 +81,10 @@ class Transaction:
         self.deltas: dict[int, QueueDelta] = {}
         self.events: list[StoredEvent] = []
         self.keep_room = MAX_BATCH
+        self.gates = Gates(cursor, gating)
+        self.ended: list[Parent] = []
+        self.stirred = False
+        self.horizon = self.now
         self._queues: dict[str, QueueRow | None] = {}
 
     # -- statements
@@ -207,6 +227,7 @@ class Transaction:
 
     def finish(self) -> None:
         """Write what was gathered; nothing when nothing was."""
+        self.gates.save()
         deltas = self.deltas.items()
         for queue_id, delta in sorted(deltas, key=_by_name) if len(deltas) > 1 else deltas:
             if not delta.gone:
