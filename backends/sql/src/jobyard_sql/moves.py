@@ -126,7 +126,7 @@ class Moves(Books):
             "WHERE queue = ? AND prio = ? AND due = ? AND no = ?"
         )
         self.held_leases = self._sql(
-            "SELECT {columns} FROM {ns}_running r CROSS JOIN {ns}_job j ON j.no = r.no "
+            "SELECT {columns}, r.until FROM {ns}_running r CROSS JOIN {ns}_job j ON j.no = r.no "
             "WHERE r.lease = ? ORDER BY r.prio, {due}, {no}",
             columns=LEASE_COLUMNS,
             due=_signed()["due"].replace("due", "r.due").replace("flags", "r.flags"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from jobyard.events import EventKind, StoredEvent
 from jobyard.lease import MAX_BATCH, Claim, Claimed, Lease, Source
 from jobyard_sql.codes import ACTIVE, DELAYED, RATE, WAITING, Tally
@@ -57,7 +59,14 @@ def _again(tx: Transaction, want: Claim) -> tuple[Lease, ...] | None:
         return None
     fence, until = lease
     rows = tx.rows(tx.moves.held_leases, (fence,))
-    return leases_from(tx, rows, lease_id=want.lease_id, fence=fence, until=until)
+    leases = leases_from(tx, rows, lease_id=want.lease_id, fence=fence, until=until)
+    return tuple(
+        [
+            # one of a claim's jobs may have been extended without the others
+            msgspec.structs.replace(lease, until=max(until, row[-1] or 0))
+            for lease, row in zip(leases, rows, strict=True)
+        ]
+    )
 
 
 def _open_queues(tx: Transaction, sources: Sequence[Source]) -> dict[str, QueueRow]:

@@ -120,11 +120,11 @@ def _sort(settlements: Sequence[Settlement], leases: Workers, ways: Ways) -> lis
             and no not in met
         ):
             way = ways.of(lease.flags)
+        met.add(no)
         if way is None:
             slow.append(index)
         else:
             way[no] = index
-            met.add(no)
     return slow
 
 
@@ -256,11 +256,11 @@ def _settle_one(tx: Transaction, settlement: Settlement, leases: Workers) -> Set
     if job is None:
         return Settled.GONE
     known = leases.get(lease.fence)
-    if job.fence != lease.fence:
+    if job.fence != lease.fence or (known is not None and known[0] != lease.lease_id):
         return Settled.LOST
     if job.state != ACTIVE:
         return Settled.ALREADY if job.settled else Settled.LOST
-    if known is None or known[0] != lease.lease_id:
+    if known is None:
         return Settled.LOST
     _apply(tx, job, settlement)
     return Settled.OK
