@@ -138,7 +138,8 @@ class Announcer:
         try:
             while not self._closing:
                 await self._listen(backend)
-            await self._deliver(backend)
+            # Up to now and no further: elsewhere they may happen faster than they are told here.
+            await self._deliver(backend, until=(await backend.ping()).now)
             await backend.subscribe(self._id, ttl_ms=0)
         except BackendClosed:
             log.debug("the store was closed before its last events were read")
@@ -194,15 +195,16 @@ class Announcer:
         del notice
         self._wake.set()
 
-    async def _deliver(self, backend: Backend) -> None:
-        while True:
+    async def _deliver(self, backend: Backend, *, until: int | None = None) -> None:
+        """Tell what is in the log, also what comes meanwhile unless it is later than `until`."""
+        while until is not None or not self._closing:
             page = await backend.events(after=self._cursor, limit=PAGE)
             self._cursor = page.cursor
             if page.gap:
                 log.warning("events were lost: this listener fell behind the store's log")
             for event in page.events:
                 await self._tell(event)
-            if len(page.events) < PAGE:
+            if len(page.events) < PAGE or (until is not None and page.events[-1].at > until):
                 return
 
     async def _tell(self, stored: StoredEvent) -> None:

@@ -286,3 +286,21 @@ async def test_events_on_their_way_are_delivered_at_closing(url: str, record) ->
     await service.add_jobs("q", [("n", n) for n in range(2500)])
     await service.close()
     assert len(seen.events) == 2500
+
+
+async def test_closing_ends_though_events_never_do(url: str, make, monkeypatch) -> None:
+    monkeypatch.setattr("jobyard.announce.PAGE", 2)
+    service, other = QueueService(url), await make()
+    told = asyncio.Event()
+
+    async def add_two_more(_event):
+        await other.add_jobs("q", [("n", None)] * 2)
+        told.set()
+
+    service.on("added", add_two_more)
+    async with asyncio.timeout(20):
+        await service.open()
+        await service.add_job("q", "n")
+        await told.wait()
+        await service.close()
+    assert (await other.get_stats("q")).waiting > 2
