@@ -82,6 +82,20 @@ async def test_what_was_called_before_close_is_done(backend: SqliteBackend, path
     await other.close()
 
 
+async def test_closing_leaves_the_event_loop_to_others(backend: SqliteBackend, path: Path) -> None:
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    call = asyncio.ensure_future(backend.add([(spec("a"),)]))
+    await asyncio.sleep(0)
+    closing = asyncio.ensure_future(backend.close())
+    await asyncio.sleep(0)
+    holder.execute("COMMIT")
+    await closing
+    ((added,),) = await call
+    assert added.job_id == "a"
+    holder.close()
+
+
 async def test_a_cancelled_caller_leaves_the_handle_usable(backend: SqliteBackend) -> None:
     call = asyncio.ensure_future(backend.add([(spec("a"),)]))
     await asyncio.sleep(0)

@@ -164,13 +164,17 @@ class Store:
     async def close(self) -> None:
         """Let go of everything but a connection that was given."""
         threads, self._threads = self._threads, []
-        for thread in reversed(threads):
-            thread.stop()
-        self._write_cursor = self._read_cursor = None
-        connections, self._connections = self._connections, []
-        for connection in reversed(connections):
-            connection.close()
-        self.bell.close()
+        try:
+            for thread in threads:
+                await thread.finish()
+        finally:
+            for thread in reversed(threads):
+                thread.stop()
+            self._write_cursor = self._read_cursor = None
+            connections, self._connections = self._connections, []
+            for connection in reversed(connections):
+                connection.close()
+            self.bell.close()
 
     # -- calls
 

@@ -31,6 +31,14 @@ class Thread:
         self._calls.put((function, future))
         return future
 
+    async def finish(self) -> None:
+        """Return when the calls handed over so far are done, one of which may wait for a lock.
+
+        At once where that cannot be waited for: in another event loop, or in a fork.
+        """
+        if self._thread.is_alive() and asyncio.get_running_loop() is self._loop:
+            await self.call(_nothing)
+
     def stop(self) -> None:
         """End the thread after the calls handed over so far, and wait until it has ended."""
         self._calls.put(None)
@@ -56,6 +64,10 @@ class Thread:
         except RuntimeError:
             return False
         return True
+
+
+def _nothing() -> None:
+    """Come to an end when all that was called before has."""
 
 
 def _answer(future: asyncio.Future[Any], answer: object) -> None:
