@@ -19,6 +19,7 @@ from jobyard.handle import Job
 from jobyard.handlers import HandlerKind
 from jobyard.job import Dependency, Group, JobState, Reason
 from jobyard.options import JobOptions
+from jobyard.plan import Schedule
 from jobyard.queue import Queue
 from jobyard.retention import Keep, RetentionPolicy
 from jobyard.service import FlowJob, QueueLimit, QueueService
@@ -56,6 +57,7 @@ __all__ = [
     "Reason",
     "RetentionPolicy",
     "Retry",
+    "Schedule",
     "Snooze",
     "Unrecoverable",
     "WrongState",

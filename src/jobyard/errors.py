@@ -6,7 +6,7 @@ JobyardError
 ├── BackendError           BackendUnavailable · BackendClosed · StoreBusy · StoreFull · StoreCorrupt
 ├── InvalidJob             InvalidName · InvalidOption · PayloadError
 │     PayloadError         PayloadTooLarge · PayloadNotPortable · PayloadDecodeError
-├── JobNotFound · QueueNotFound
+├── JobNotFound · QueueNotFound · ScheduleNotFound
 ├── WrongState             JobActive · InvalidTransition · QueueNotEmpty
 ├── HandlerExists · JobFailed · LeaseLost
 └── Unsupported
@@ -43,6 +43,7 @@ __all__ = [
     "PluginFailed",
     "QueueNotEmpty",
     "QueueNotFound",
+    "ScheduleNotFound",
     "StorageNotPrepared",
     "StorageTooNew",
     "StoreBusy",
@@ -169,6 +170,10 @@ class JobNotFound(JobyardError, LookupError):
 
 class QueueNotFound(JobyardError, LookupError):
     """There is no such queue."""
+
+
+class ScheduleNotFound(JobyardError, LookupError):
+    """There is no such schedule."""
 
 
 class WrongState(JobyardError):

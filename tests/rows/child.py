@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 
 from jobyard import QueueService
 from jobyard.worker import stop_on_signals
@@ -85,7 +86,24 @@ async def migrate(url: str, signal_file: str) -> None:
     say(migrated=True)
 
 
-ROLES = {"work": work, "produce": produce, "sleep": sleep, "migrate": migrate}
+async def schedule(url: str, skew: str) -> None:
+    """Fire schedules, and run their jobs, with a host's clock that is wrong by some seconds."""
+    true, true_ns, ahead = time.time, time.time_ns, int(skew)
+    time.time = lambda: true() + ahead
+    time.time_ns = lambda: true_ns() + ahead * 1_000_000_000
+    service = QueueService(url)
+
+    @service.handler("q", "tick")
+    async def tick(job):
+        say(ran=job.headers["jobyard-tick"])
+
+    async with service:
+        await service.add_schedule("k", "q", "tick", every=0.25, catch_up="all")
+        say(ready=os.getpid())
+        await service.run(lease=1, poll_interval=0.25)
+
+
+ROLES = {"work": work, "produce": produce, "sleep": sleep, "migrate": migrate, "schedule": schedule}
 
 if __name__ == "__main__":
     asyncio.run(ROLES[sys.argv[1]](*sys.argv[2:]))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -236,3 +238,26 @@ async def test_k153_sigterm_ends_a_worker_with_nothing_left(shared_url: str, spa
         assert await worker.end(signal.SIGTERM) == 0
         assert worker.said[-1] == {"ended": True}
         assert (await service.get_stats("q")).active == 0
+
+
+async def test_k121_k125_each_tick_is_fired_once(shared_url: str, spawn) -> None:
+    """Eight schedulers whose clocks are wrong by up to half a minute; one is killed."""
+    skews = (0, 30, -30, 10, -10, 25, -25, 1)
+    async with QueueService(shared_url) as service:
+        children = await asyncio.gather(*(spawn("schedule", shared_url, skew) for skew in skews))
+        victim = children[0]
+        for child, ticks in ((victim, 3), (children[-1], 6)):
+            await child.until(lambda said, n=ticks: sum("ran" in fact for fact in said) >= n)
+            await victim.end(signal.SIGKILL)
+        for child in children[1:]:
+            assert await child.end(signal.SIGTERM) == 0, child.complaints
+        schedule = await service.get_schedule("k")
+        instants = sorted(
+            datetime.fromisoformat(job.headers["jobyard-tick"])
+            for job in await service.list_jobs("q", limit=10_000)
+        )
+    assert len(instants) == schedule.fired
+    assert instants[-1] == schedule.last_at
+    assert schedule.next_at == schedule.last_at + timedelta(seconds=0.25)
+    steps = {after - before for before, after in itertools.pairwise(instants)}
+    assert steps == {timedelta(seconds=0.25)}, "each tick once, none left out"

@@ -25,7 +25,8 @@ from jobyard.service.flowing import Flowing
 from jobyard.service.lifetime import Migrate
 from jobyard.service.limiting import Limiting
 from jobyard.service.producing import Grouping
-from jobyard.worker import Worker, stop_on_signals
+from jobyard.service.scheduling import Scheduling
+from jobyard.worker import Scheduler, Worker, stop_on_signals
 
 __all__ = ["QueueService"]
 
@@ -35,7 +36,7 @@ ACTIVE: Final = JobState.ACTIVE
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class QueueService(Flowing, Limiting, Burying, Fetching):
+class QueueService(Scheduling, Flowing, Limiting, Burying, Fetching):
     """Adds jobs, runs them, and looks after them, on the store that a URL names.
 
     Delivery is at least once: a worker that dies, or is cut off for longer than its lease, leaves
@@ -133,7 +134,7 @@ class QueueService(Flowing, Limiting, Burying, Fetching):
             queue, name, process, kind=kind, concurrency=concurrency, replace=replace
         )
 
-    def worker(
+    def worker(  # noqa: PLR0913 - a worker has these knobs, all with defaults
         self,
         *,
         queues: Sequence[str] | None = None,
@@ -143,6 +144,7 @@ class QueueService(Flowing, Limiting, Burying, Fetching):
         poll_interval: Duration = 1.0,
         shutdown_timeout: Duration = 30,
         orphan_policy: Literal["leave", "fail"] = "leave",
+        schedules: bool = True,
         name: str | None = None,
     ) -> Worker:
         """Make a worker for this service's handlers; `await worker.run()` runs it.
@@ -151,7 +153,8 @@ class QueueService(Flowing, Limiting, Burying, Fetching):
         them: the jobs in no channel). A job is held for `lease` seconds, renewed at a third; a job
         of a killed worker runs again within lease + `poll_interval`.
         `orphan_policy="fail"` fails jobs that no handler is registered for, instead of leaving them
-        to a worker that has one.
+        to a worker that has one. It also fires the ticks of schedules, each of which one worker
+        fires, unless `schedules` is false.
         """
         worker = Worker(
             self,
@@ -163,6 +166,7 @@ class QueueService(Flowing, Limiting, Burying, Fetching):
             shutdown_timeout=shutdown_timeout,
             retention=self.retention.as_sweep(),
             orphan_policy=orphan_policy,
+            schedules=schedules,
             name=name,
         )
         self._workers.add(worker)
@@ -202,11 +206,14 @@ class QueueService(Flowing, Limiting, Burying, Fetching):
     async def run_until_idle(self, *, concurrency: int = 10) -> int:
         """Work until nothing is waiting, due or running here; return how many runs there were.
 
-        For scripts and tests. Left are delayed jobs that are not due yet, and what another worker
-        runs meanwhile: `Job.wait` waits for those.
+        For scripts and tests. Ticks of schedules that have come are fired first. Left are delayed
+        jobs that are not due yet, and what another worker runs meanwhile: `Job.wait` waits for
+        those.
         """
         await self._usable()
-        return await self.worker(concurrency=concurrency).run_until_idle()
+        await Scheduler(self.backend).fire_due()
+        worker = self.worker(concurrency=concurrency, schedules=False)
+        return await worker.run_until_idle()
 
     async def close(self) -> None:
         """Stop this service's workers gracefully, then let go of the store; again is no error."""

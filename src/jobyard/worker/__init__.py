@@ -3,6 +3,7 @@
 from jobyard.worker.chores import Chore
 from jobyard.worker.host import WorkerHost
 from jobyard.worker.processes import ProcessDied
+from jobyard.worker.scheduler import Scheduler
 from jobyard.worker.signals import stop_on_signals
 from jobyard.worker.tally import WorkerStats
 from jobyard.worker.threads import ThreadJob
@@ -13,6 +14,7 @@ __all__ = [
     "Chore",
     "ProcessDied",
     "ProcessJob",
+    "Scheduler",
     "ThreadJob",
     "Worker",
     "WorkerHost",

@@ -29,6 +29,7 @@ from jobyard.worker.listening import listen
 from jobyard.worker.processes import Processes
 from jobyard.worker.pump import Pump
 from jobyard.worker.routes import OrphanPolicy, Routes
+from jobyard.worker.scheduler import Scheduler
 from jobyard.worker.slots import Slots
 from jobyard.worker.tally import Tally, WorkerStats
 from jobyard.worker.threads import Threads
@@ -64,7 +65,8 @@ class Worker:
     It takes the jobs of `channels` alone, `None` among them standing for those in no channel; not
     given, it takes any. `retention` says how long records of finished jobs stay, `None` leaving
     that to others. Jobs of its queues that have no handler here are left to other workers, or
-    failed, as `orphan_policy` says. `chores` are done beside its own.
+    failed, as `orphan_policy` says. It fires the ticks of schedules, whatever their queue, unless
+    `schedules` is false. `chores` are done beside its own.
     """
 
     def __init__(  # noqa: PLR0913 - a worker has these knobs, all with defaults
@@ -79,6 +81,7 @@ class Worker:
         shutdown_timeout: Duration = 30,
         retention: Retention | None = DEFAULT_RETENTION,
         orphan_policy: OrphanPolicy = "leave",
+        schedules: bool = True,
         name: str | None = None,
         chores: Sequence[Chore] = (),
         monotonic: Callable[[], float] = time.monotonic,
@@ -100,6 +103,7 @@ class Worker:
         self._poll = to_ms(poll_interval, "poll_interval", least=1) / 1000
         self._shutdown_timeout = to_ms(shutdown_timeout, "shutdown_timeout") / 1000
         self._retention = retention
+        self._fires_schedules = schedules
         self._chores = tuple(chores)
         self._monotonic = monotonic
         self._turn = Bell()
@@ -295,6 +299,8 @@ class Worker:
         chores = [beat.chore(), reaping(backend, seconds=self._poll, found=pump.look)]
         if self._retention is not None:
             chores.append(sweeping(backend, self._retention))
+        if self._fires_schedules:
+            chores.append(Scheduler(backend, seconds=self._poll).chore())
         for chore in (*chores, *self._chores):
             crew.start(every(chore, journal), chore.what)
         return crew.start(pump.run(), "pump")
