@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,7 +14,14 @@ import pytest
 from jobyard import QueueService
 from jobyard.announce import Event
 from jobyard.plugins import open_backend
+from jobyard_postgres.throwaway import FAST, Server
 from jobyard_redis.throwaway import ThrowawayServer
+
+
+def on_postgres(request: pytest.FixtureRequest, folder: Path) -> str:
+    """Give a schema of its own in the database that a variable names, or the session's has."""
+    url = os.environ.get("JOBYARD_TEST_POSTGRES_URL") or request.getfixturevalue("database")
+    return f"{url}{'&' if '?' in url else '?'}schema=r_{secrets.token_hex(6)}"
 
 
 def on_valkey(request: pytest.FixtureRequest, folder: Path) -> str:
@@ -25,10 +34,11 @@ def on_valkey(request: pytest.FixtureRequest, folder: Path) -> str:
 STORES: dict[str, Callable[[pytest.FixtureRequest, Path], str]] = {
     "memory": lambda request, folder: f"memory://{folder.name}",
     "sqlite": lambda request, folder: f"sqlite:///{folder}/jobs.db",
+    "postgres": on_postgres,
     "redis": on_valkey,
 }
 
-SHARED = ("sqlite", "redis")
+SHARED = ("sqlite", "postgres", "redis")
 """The stores that several processes may open: rows about processes need one of them."""
 
 DEADLINE = 20.0
@@ -38,6 +48,12 @@ DEADLINE = 20.0
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[str]:
+    with Server(settings=FAST) as server:
+        yield server.create_database("rows")
 
 
 @pytest.fixture(scope="session")

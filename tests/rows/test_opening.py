@@ -45,8 +45,12 @@ async def test_k003_ten_may_migrate_at_once(url: str) -> None:
 
 
 async def test_k006_two_stores_keep_their_jobs_apart(url: str) -> None:
-    head, _, tail = url.rpartition("/")
-    beside = f"{head}/1" if tail == "0" else f"{head}/b-{tail}"  # a numbered database, or a name
+    address, mark, options = url.partition("?")
+    if "schema=" in options:
+        beside = f"{address}?{options.replace('schema=', 'schema=b_')}"
+    else:
+        head, _, tail = address.rpartition("/")
+        beside = f"{head}/{'1' if tail == '0' else f'b-{tail}'}{mark}{options}"
     async with QueueService(url) as one, QueueService(beside) as other:
         await one.add_job("q", "n", 1)
         assert await other.list_jobs("q") == []

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -23,4 +22,4 @@ def server() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def database(server: Server) -> str:
     """The URL of a database that tests share, each in a namespace of its own."""
-    return os.environ.get("JOBYARD_TEST_POSTGRES_URL") or server.create_database("shared")
+    return server.create_database("shared")

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
@@ -141,7 +141,11 @@ class Bell:
     async def _begin(self) -> AsyncConnection | None:
         connection = await self._connect()
         if connection is not None:
-            await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self.channel)))
+            try:
+                await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self.channel)))
+            except BaseException:  # whoever listens may be cancelled in the middle
+                await connection.close()
+                raise
         return connection
 
     async def _hear(self, connection: AsyncConnection | None) -> None:
@@ -172,10 +176,10 @@ class Bell:
         async with self._starting:
             task, self._hearing = self._hearing, None
             connection, self._connection = self._connection, None
-            if task is not None:
+            while task is not None and not task.done():
+                # More than once: a cancellation that meets a notice is lost (see Store).
                 task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+                await asyncio.wait({task}, timeout=1.0)
             if connection is not None:
                 await connection.close()
 

@@ -83,8 +83,12 @@ class Store:
         connection = await AsyncConnection.connect(
             **parameters, autocommit=True, prepare_threshold=prepare
         )
-        await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
-        register(connection)
+        try:
+            await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
+            register(connection)
+        except BaseException:  # whoever asked for it may be cancelled in the middle
+            await connection.close()
+            raise
         return connection
 
     async def _notify(self, channel: str, text: str) -> None:
@@ -139,7 +143,13 @@ class Store:
         seconds = self.options.timeout
         try:
             async with asyncio.timeout(seconds), self._pool.connection() as connection:
-                return await run(connection)
+                before = _cancellations()
+                answer = await run(connection)
+                if _cancellations() > before:
+                    # The driver waits by asyncio.wait_for, which before Python 3.12 swallows a
+                    # cancellation that comes together with the answer.
+                    raise asyncio.CancelledError
+                return answer
         except TimeoutError as error:
             raise StoreBusy(f"the server did not answer within {seconds:g} s") from error
 
@@ -179,3 +189,9 @@ class Store:
             )
             self._lanes.update((row[0], row[1:]) for row in rows)
         return self._lanes
+
+
+def _cancellations() -> int:
+    """Tell how often the running task was asked to end and has not undone it."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
