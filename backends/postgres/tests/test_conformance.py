@@ -62,6 +62,4 @@ class TestPostgres(ConformanceSuite):
         url = os.environ.get("JOBYARD_TEST_POSTGRES_URL")
         if url is not None:
             return DatabaseHarness(url)
-        return ServerHarness(
-            request.getfixturevalue("database"), request.getfixturevalue("server")
-        )
+        return ServerHarness(request.getfixturevalue("database"), request.getfixturevalue("server"))
