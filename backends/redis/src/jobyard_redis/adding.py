@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain, islice
+from typing import Final
 
-from jobyard.errors import Unsupported
 from jobyard.job import Added, AddOutcome, JobSpec, JobState, Unit
 from jobyard_redis.link import Argument
-from jobyard_redis.records import STATES, flags_of, rule_text
+from jobyard_redis.records import STATES, flags_of, has_wishes, rule_text, wishes_of
 
-Shape = tuple[str, str, str, int, int, int | None, int, int, int, bool, bool, object, object]
+Shape = tuple[str, str, str, int, int, int | None, int, int, int, bool, bool, bool, object, object]
 
-CREATED = {ord("W"): JobState.WAITING, ord("D"): JobState.DELAYED}
+OUTCOMES: Final[dict[int, tuple[AddOutcome, JobState | None]]] = {
+    **{code[0]: (AddOutcome.EXISTS, state) for code, state in STATES.items()},
+    **{code.upper()[0]: (AddOutcome.CREATED, state) for code, state in STATES.items()},
+    ord("n"): (AddOutcome.NO_PARENT, None),
+}
+"""What came of a job that did not meet its dedup key held."""
 
-
-def check(units: Sequence[Unit]) -> None:
-    """Raise `Unsupported` for a wish that is not honoured (yet)."""
-    for unit in units:
-        for spec in unit:
-            if spec.group or spec.dedup or spec.depends_on or spec.rate:
-                raise Unsupported(
-                    "this version of jobyard-redis has no groups, dedup keys, dependencies or "
-                    "rates of jobs; upgrade it, or add the job without"
-                )
+MET: Final = ord("u")
 
 
-def arguments_of(specs: Sequence[JobSpec]) -> list[Argument]:
-    """Write jobs for the script; what many of them have in common is sent once."""
+def arguments_of(units: Sequence[Unit]) -> list[Argument]:
+    """Write units for the script; what many jobs have in common is sent once."""
+    specs = list(chain.from_iterable(units))
     shapes: dict[Shape, int] = {}
     heads: list[Argument] = []
     jobs: list[Argument] = []
@@ -37,8 +35,20 @@ def arguments_of(specs: Sequence[JobSpec]) -> list[Argument]:
             number = shapes[key] = len(shapes) + 1
             heads += _head(spec)
         size = len(spec.options)
-        jobs += (spec.id, number, b"%d\n%b%b" % (size, spec.options, spec.payload))
-    return [len(shapes), *heads, len(specs), *jobs]
+        if has_wishes(spec):
+            wishes = wishes_of(spec)
+            tail = b"%d\n%b\n%b%b" % (size, wishes, spec.options, spec.payload)
+            jobs += (spec.id, number, tail, _key_mode(spec))
+        else:
+            jobs += (spec.id, number, b"%d\n%b%b" % (size, spec.options, spec.payload))
+    sizes = [len(unit) for unit in units] if any(spec.depends_on for spec in specs) else []
+    return [len(shapes), *heads, len(specs), *jobs, len(sizes), *sizes]
+
+
+def _key_mode(spec: JobSpec) -> str:
+    if spec.dedup is None:
+        return "|"
+    return f"{spec.dedup.mode}|{'' if spec.dedup.ttl_ms is None else spec.dedup.ttl_ms}"
 
 
 def _shape(spec: JobSpec) -> Shape:
@@ -54,6 +64,7 @@ def _shape(spec: JobSpec) -> Shape:
         spec.max_crashes,
         spec.lifo,
         spec.dead_letter,
+        has_wishes(spec),
         spec.keep_completed,
         spec.keep_failed,
     )
@@ -88,12 +99,18 @@ def _head(spec: JobSpec) -> list[Argument]:
     ]
 
 
-def answers_of(specs: Sequence[JobSpec], said: bytes) -> list[Added]:
-    """Read the answer of the script, a character a job."""
-    exists, created = AddOutcome.EXISTS, AddOutcome.CREATED
-    return [
-        Added(spec.id, created, CREATED[code])
-        if code in CREATED
-        else Added(spec.id, exists, STATES[bytes((code,))])
-        for spec, code in zip(specs, said, strict=True)
-    ]
+def answers_of(units: Sequence[Unit], said: bytes) -> list[tuple[Added, ...]]:
+    """Read the answer of the script: a character a job, and a line for each that met its key."""
+    codes, *met = said.split(b"\n")
+    lines = iter(met)
+    specs = chain.from_iterable(units)
+    answers = (
+        _holder(next(lines)) if code == MET else Added(spec.id, *OUTCOMES[code])
+        for spec, code in zip(specs, codes, strict=True)
+    )
+    return [tuple(islice(answers, len(unit))) for unit in units]
+
+
+def _holder(line: bytes) -> Added:
+    """Read who holds the key: the state, or '-' if the record is gone, and the id."""
+    return Added(line[1:].decode(), AddOutcome.DEDUPLICATED, STATES.get(line[:1]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from itertools import islice
 from typing import Any, ClassVar, Final
 
 from redis import exceptions as driver
@@ -44,7 +43,7 @@ class RedisBackend(Backend):
     cluster.
     """
 
-    contract: ClassVar[tuple[int, int]] = (0, 1)
+    contract: ClassVar[tuple[int, int]] = (0, 2)
     capabilities: ClassVar[Capability] = Capability.SHARED | Capability.DURABLE | Capability.PUSH
 
     def __init__(
@@ -136,11 +135,8 @@ class RedisBackend(Backend):
         """Store units of jobs."""
         if within is not None:
             raise Unsupported("Redis has no transactions of the caller's to add within")
-        adding.check(units)
-        specs = [spec for unit in units for spec in unit]
-        said = await self._link.run("add", *adding.arguments_of(specs))
-        answers = iter(adding.answers_of(specs, said))
-        return [tuple(islice(answers, len(unit))) for unit in units]
+        said = await self._link.run("add", *adding.arguments_of(units))
+        return adding.answers_of(units, said)
 
     # -- working
 
@@ -265,12 +261,11 @@ class RedisBackend(Backend):
         self, key: str, *, expected: int, next_at: int | None, jobs: Unit
     ) -> tuple[Added, ...] | None:
         """Add the jobs of one tick and move the schedule on."""
-        adding.check((jobs,))
         following = "" if next_at is None else str(next_at)
         said = await self._link.run(
-            "fire", key, str(expected), following, *adding.arguments_of(jobs), again=False
+            "fire", key, str(expected), following, *adding.arguments_of((jobs,)), again=False
         )
-        return None if said is None else tuple(adding.answers_of(jobs, said))
+        return None if said is None else adding.answers_of((jobs,), said)[0]
 
     # -- workers and signals
 

@@ -78,13 +78,15 @@ async def logs(link: Link, job_id: str, *, after: int, limit: int) -> Page[str]:
 
 def queue_info(said: Sequence[Any]) -> QueueInfo:
     """Read what a script shows of a queue."""
-    name, word, oldest, waiting, delayed, active, completed, failed, cancelled, stalled, dead = said
+    name, word, oldest, *counts = said
+    waiting, delayed, blocked, active, completed, failed, cancelled, stalled, dead = counts
     return QueueInfo(
         name=name.decode(),
         paused=b"p" in word,
         counts=Counts(
             waiting=waiting,
             delayed=delayed,
+            blocked=blocked,
             active=active,
             completed=completed,
             failed=failed,

@@ -13,10 +13,19 @@ TTL: Final = 2
 KEEP_COMPLETED: Final = 4
 DROP: Final = 8
 KEEP_FAILED: Final = 16
-FACTS: Final = 64
-"""The job ran before or was edited: its lease alone has this flag, not its record."""
+WISHES: Final = 32
+"""The job's record has a line of what may hold it back."""
 
-NOT_PLAIN: Final = TTL | KEEP_COMPLETED | FACTS
+RECORDED: Final = 63
+"""The flags that are in the record; those that follow are of leases alone."""
+
+FACTS: Final = 64
+"""The job ran before or was edited."""
+
+GATED: Final = 128
+"""The job has a group, a rate or parents, which its end concerns."""
+
+NOT_PLAIN: Final = TTL | KEEP_COMPLETED | FACTS | GATED
 """Any of these means that a completed run has to be looked at by itself."""
 
 ZERO: Final = 48
@@ -24,6 +33,7 @@ ZERO: Final = 48
 STATES: Final = {
     b"w": JobState.WAITING,
     b"d": JobState.DELAYED,
+    b"b": JobState.BLOCKED,
     b"a": JobState.ACTIVE,
     b"c": JobState.COMPLETED,
     b"f": JobState.FAILED,
@@ -32,7 +42,6 @@ STATES: Final = {
     b"l": JobState.DEAD,
 }
 CODES: Final = {state: code.decode() for code, state in STATES.items()}
-CODES[JobState.BLOCKED] = "b"
 
 
 def flags_of(spec: JobSpec) -> int:
@@ -44,7 +53,29 @@ def flags_of(spec: JobSpec) -> int:
         flags |= DROP if spec.keep_completed.count == 0 else KEEP_COMPLETED
     if spec.keep_failed is not None:
         flags |= KEEP_FAILED
+    if has_wishes(spec):
+        flags |= WISHES
     return flags
+
+
+def has_wishes(spec: JobSpec) -> bool:
+    """Tell whether anything may hold a job back."""
+    return bool(spec.group or spec.rate or spec.dedup or spec.depends_on)
+
+
+def wishes_of(spec: JobSpec) -> bytes:
+    """Write what may hold a job back as the line of its record."""
+    group, rate, dedup = spec.group, spec.rate, spec.dedup
+    fields = (
+        "" if group is None else "=" + escaped(group.key),
+        "" if group is None else str(group.limit),
+        "" if rate is None else "=" + escaped(rate.key),
+        "" if rate is None else str(rate.count),
+        "" if rate is None else str(rate.per_ms),
+        "" if dedup is None else "=" + escaped(dedup.key),
+        ",".join(f"{each.on_failure.value[0]}{each.parent}" for each in spec.depends_on),
+    )
+    return "|".join(fields).encode()
 
 
 def rule_text(rule: Retain | None) -> str:
@@ -67,7 +98,39 @@ def unescaped(field: bytes) -> str:
 
 def member_of(no: int, flags: int, job_id: str) -> str:
     """Write a job's member in sorted sets."""
-    return f"{no:010x}{chr(ZERO + (flags & ~FACTS))}{job_id}"
+    return f"{no:010x}{chr(ZERO + (flags & RECORDED))}{job_id}"
+
+
+class Wishes(NamedTuple):
+    """What may hold a job back."""
+
+    group: str | None
+    rate: str | None
+    dedup: str | None
+    depends_on: tuple[str, ...]
+
+    @property
+    def are_gates(self) -> bool:
+        """Whether the job's end concerns others than the adds to come."""
+        return bool(self.group is not None or self.rate is not None or self.depends_on)
+
+
+NO_WISHES: Final = Wishes(None, None, None, ())
+
+
+def read_wishes(line: bytes) -> Wishes:
+    """Read the line of a record that tells what may hold the job back."""
+    group, _, rate, _, _, dedup, parents = line.split(b"|")
+    return Wishes(
+        _key(group),
+        _key(rate),
+        _key(dedup),
+        tuple(each[1:].decode() for each in parents.split(b",")) if parents else (),
+    )
+
+
+def _key(field: bytes) -> str | None:
+    return unescaped(field[1:]) if field else None
 
 
 class Record(NamedTuple):
@@ -86,6 +149,7 @@ class Record(NamedTuple):
     max_crashes: int
     options: bytes
     payload: bytes
+    wishes: Wishes
 
 
 def read_record(record: bytes) -> Record:
@@ -106,9 +170,14 @@ def read_record(record: bytes) -> Record:
         size,
     ) = line.split(b"|")
     options = int(size)
+    flags = prefix[10] - ZERO
+    wishes = NO_WISHES
+    if flags & WISHES:
+        written, _, body = body.partition(b"\n")
+        wishes = read_wishes(written)
     return Record(
         int(prefix[:10], 16),
-        prefix[10] - ZERO,
+        flags,
         int(due),
         int(created),
         int(expires) if expires else None,
@@ -120,6 +189,7 @@ def read_record(record: bytes) -> Record:
         int(crashes),
         body[:options],
         body[options:],
+        wishes,
     )
 
 
@@ -221,4 +291,7 @@ def job_record(shown: Sequence[Any]) -> JobRecord:
         result=facts.result,
         error=facts.error,
         reason=facts.reason,
+        group=record.wishes.group,
+        dedup=record.wishes.dedup,
+        depends_on=record.wishes.depends_on,
     )

@@ -27,6 +27,7 @@ from jobyard_redis.link import Argument
 from jobyard_redis.records import (
     DROP,
     FACTS,
+    GATED,
     NOT_PLAIN,
     STATES,
     escaped,
@@ -99,6 +100,8 @@ def _lease(
     due, priority, expires = record.due, record.priority, record.expires
     failures = crashes = 0
     flags = record.flags
+    if record.wishes.are_gates:
+        flags |= GATED
     if facts is not None:
         known = read_facts(facts)
         flags |= FACTS
@@ -126,6 +129,7 @@ def _lease(
         due,
         until,
         expires,
+        record.wishes.group,
     )
 
 

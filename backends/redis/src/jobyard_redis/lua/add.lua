@@ -1,11 +1,12 @@
--- add: stores jobs, all of the call or none.
+-- add: stores units of jobs, each as a whole or not at all.
 --
 -- flags: none
--- include: step job moves adding close
+-- include: step job moves kin gates keys adding close
 -- Arguments: now, then those of parts/adding.lua.
--- Result: a character for each job, its state; a capital for one that was created.
--- Effect: records, places in line or among the delayed, numbers, counts, events, wake-ups.
+-- Result: a character for each job, and for some a line, as parts/adding.lua says.
+-- Effect: records, places in line, among the delayed or the blocked, numbers, what holds jobs back,
+-- counts, events, wake-ups.
 
-local answers = add_jobs()
+local said = add_jobs()
 close()
-return table.concat(answers)
+return said

@@ -1,7 +1,7 @@
 -- change: applies one change to each of some jobs.
 --
 -- flags: allow-oom
--- include: step job moves close
+-- include: step job moves kin gates keys close
 -- Arguments: now, the kind of change, its value, a second value, then the ids.
 -- Result: for each job a character (o: done, a: asked, n: not found, w: wrong state) and its state.
 -- Effect: as the change asks.
@@ -9,10 +9,10 @@
 local kind, value, second = arg(), arg(), arg()
 
 local FITTING = {
-    run_now = 'd', reschedule = 'wd', priority = 'wd', payload = 'wda', progress = 'a',
-    revive = 'fxsl', cancel = 'wda', remove = 'wdcfxsl',
+    run_now = 'd', reschedule = 'wd', priority = 'wdb', payload = 'wdba', progress = 'a',
+    revive = 'fxsl', cancel = 'wdba', remove = 'wdbcfxsl',
 }
-local MOVABLE = { waiting = 'acfxsl', completed = 'wdas', failed = 'wdas', stalled = 'a' }
+local MOVABLE = { waiting = 'acfxsl', completed = 'wdbas', failed = 'wdbas', stalled = 'a' }
 
 local changes = {}
 
@@ -30,11 +30,13 @@ function changes.reschedule(job)
 end
 
 function changes.priority(job)
-    local state = job.state
+    local state, gate = job.state, job.gate
     leave(job)
     job.priority = tonumber(value)
     if state == 'w' then
         admit(job, job.due)
+    elseif state == 'b' then
+        gates.block(job, gate, job.due)
     else
         delay(job, job.due)
     end
@@ -42,10 +44,7 @@ function changes.priority(job)
 end
 
 function changes.payload(job)
-    local head, size = string.match(string.sub(job.record, 1,
-        string.find(job.record, '\n', 1, true) - 1), '^(.*)|(%d+)$')
-    local options = string.sub(job.record, #head + #size + 3, #head + #size + 2 + size)
-    call('HSET', yard .. ':jobs', job.id, head .. '|' .. size .. '\n' .. options .. value)
+    write_body(job, value)
 end
 
 function changes.progress(job)
@@ -75,6 +74,7 @@ function changes.remove(job)
     tell_job('removed', job)
     tally(job.queue, 'd', 1)
     leave(job)
+    let_go_of(job)
     forget_many({ job.member })
 end
 

@@ -1,7 +1,7 @@
 -- clean: removes finished jobs that are older than an age, a step of it.
 --
 -- flags: allow-oom
--- include: step job moves removing close
+-- include: step job moves kin gates keys removing close
 -- Arguments: now, limit, age, the states as characters, the queue or empty for all.
 -- Result: as drain.
 -- Effect: those jobs are gone.
@@ -11,14 +11,14 @@ local before, states, queue = now - number(), arg(), arg()
 local left = 0
 for _, name in ipairs(queue ~= '' and { queue } or sorted_queues()) do
     for state in string.gmatch(states, '.') do
-        for _, ruled in ipairs({ false, true }) do
-            clear_shelf(name, state, ruled, before)
-            if call('ZCOUNT', shelf(name, state, ruled), '-inf', '(' .. text(before)) > 0 then
+        for _, on in ipairs(SHELVES) do
+            clear_shelf(name, state, on, before)
+            if call('ZCOUNT', shelf(name, state, on), '-inf', '(' .. text(before)) > 0 then
                 left = 1
             end
         end
     end
 end
-forget_many(removed)
+forget_removed()
 close()
 return { #removed, left }

@@ -1,7 +1,8 @@
--- drain: removes the waiting jobs of a queue, and the delayed ones if asked, a step of it.
+-- drain: removes the waiting and blocked jobs of a queue, and the delayed ones if asked, a step of
+-- it.
 --
 -- flags: allow-oom
--- include: step job moves removing close
+-- include: step job moves kin gates keys removing close
 -- Arguments: now, limit, queue, 1 for delayed jobs too.
 -- Result: how many were removed, and 1 if any are left.
 -- Effect: those jobs are gone.
@@ -9,11 +10,15 @@
 limit = number()
 local queue, delayed = arg(), arg() == '1'
 drain_lanes(queue)
+drain_blocked(queue)
 if delayed then
     drain_delayed(queue)
 end
-forget_many(removed)
+forget_removed()
 local left = call('EXISTS', yard .. ':lanes:' .. queue)
+if left == 0 then
+    left = call('EXISTS', yard .. ':blocked:' .. queue)
+end
 if delayed and left == 0 then
     left = call('EXISTS', yard .. ':delayed:' .. queue)
 end

@@ -1,7 +1,7 @@
 -- fire: moves a schedule on and adds the jobs of its tick, if nobody else has.
 --
 -- flags: none
--- include: step job moves adding close
+-- include: step job moves kin gates keys adding close
 -- Arguments: now, key, the instant expected, the next one or empty, then those of parts/adding.lua.
 -- Result: false, or as add.
 -- Effect: the schedule and what add does.
@@ -16,7 +16,7 @@ if paused == '1' or at ~= expected then
     return false
 end
 local moved = table.concat({ '0', next_at, expected, text(fired + 1), definition }, '|')
-local answers, created = add_jobs()
+local said = add_jobs()
 call('HSET', yard .. ':schedules', key, moved)
 if next_at == '' then
     call('ZREM', yard .. ':ticks', key)
@@ -25,8 +25,8 @@ else
 end
 if logging then
     for _, each in ipairs(created) do
-        tell('scheduled', each[2].queue, each[1], each[2].name)
+        tell('scheduled', each.shape.queue, each.id, each.shape.name)
     end
 end
 close()
-return table.concat(answers)
+return said

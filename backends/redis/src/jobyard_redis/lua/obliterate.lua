@@ -1,7 +1,7 @@
 -- obliterate: removes a queue and all that it holds, a step of it.
 --
 -- flags: allow-oom
--- include: step job moves removing close
+-- include: step job moves kin gates keys removing close
 -- Arguments: now, limit, queue, 1 to remove active jobs too.
 -- Result: as drain, or the number of active jobs alone, which keep it from happening.
 -- Effect: the queue gives nothing from the first step on, and is not known after the last.
@@ -31,6 +31,7 @@ local function clear_running()
             local job = load(page[2][index])
             if job and job.state == 'a' then
                 leave(job)
+                let_go_of(job)
                 remove(job.member, queue, job.name)
             end
         end
@@ -38,25 +39,28 @@ local function clear_running()
 end
 
 local function holds_any()
-    if is_busy(queue) or call('EXISTS', yard .. ':delayed:' .. queue) == 1 then
+    if is_busy(queue) or call('EXISTS', yard .. ':delayed:' .. queue, yard .. ':blocked:' .. queue) > 0
+    then
         return true
     end
     for state in string.gmatch('cfxsl', '.') do
-        if call('EXISTS', shelf(queue, state, false), shelf(queue, state, true)) > 0 then
+        if on_shelves(queue, state) > 0 then
             return true
         end
     end
-    return false
+    return not gates.forget_rates(queue, limit)
 end
 
 drain_lanes(queue)
 drain_delayed(queue)
+drain_blocked(queue)
 clear_running()
 for state in string.gmatch('cfxsl', '.') do
-    clear_shelf(queue, state, false)
-    clear_shelf(queue, state, true)
+    for _, on in ipairs(SHELVES) do
+        clear_shelf(queue, state, on)
+    end
 end
-forget_many(removed)
+forget_removed()
 local left = holds_any() and 1 or 0
 if left == 1 then
     if not string.find(word, 'c', 1, true) then
@@ -68,5 +72,6 @@ else
     close()
     call('HDEL', yard .. ':queues', queue)
     call('DEL', yard .. ':tally:' .. queue)
+    call('UNLINK', yard .. ':dedup:' .. queue)
 end
 return { #removed, left }

@@ -1,7 +1,7 @@
 -- peek: shows the jobs that the same claim would give.
 --
 -- flags: no-writes
--- include: step job moves holding claiming showing
+-- include: step job moves gates holding claiming showing
 -- Arguments: now, then those of parts/claiming.lua.
 -- Result: for each job what parts/showing.lua tells.
 -- Effect: none.
@@ -9,10 +9,12 @@
 -- The due jobs of a source among those that the claim would promote, as a cursor in claim order.
 local function due_cursor(source, instant)
     local due = due_members(source.queue, instant)
-    local found = {}
+    local found, rooms = {}, {}
     for index = 1, #due, 2 do
         local member, priority, lane = string.match(due[index], DELAYED)
-        if serves(source, lane) then
+        local admitted = not has(flags_of(member), WISHES)
+            or gates.would_admit(load(id_of(member)), rooms, instant)
+        if admitted and serves(source, lane) then
             local score = line_score(tonumber(priority), due[index + 1],
                 has(flags_of(member), LIFO))
             found[#found + 1] = { member = line_member(member), score = tonumber(score) }

@@ -4,7 +4,7 @@
 -- include: step job moves
 -- Arguments: now, and the names of the queues to show; none for all.
 -- Result: for each that is known its name, its word, the earliest waiting due or empty, and its
--- jobs waiting, delayed, active, completed, failed, cancelled, stalled and dead.
+-- jobs waiting, delayed, blocked, active, completed, failed, cancelled, stalled and dead.
 -- Effect: none.
 
 local names = several(#ARGV - 1)
@@ -46,11 +46,10 @@ local function show(queue, word)
     end
     local shown = {
         queue, word, text(earliest), waiting, call('ZCARD', yard .. ':delayed:' .. queue),
-        call('HLEN', yard .. ':running:' .. queue),
+        call('SCARD', yard .. ':blocked:' .. queue), call('HLEN', yard .. ':running:' .. queue),
     }
     for state in string.gmatch('cfxsl', '.') do
-        shown[#shown + 1] = call('ZCARD', shelf(queue, state, false))
-            + call('ZCARD', shelf(queue, state, true))
+        shown[#shown + 1] = on_shelves(queue, state)
     end
     return shown
 end

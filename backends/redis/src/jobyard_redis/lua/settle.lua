@@ -1,7 +1,7 @@
 -- settle: ends runs, and claims the next jobs in the same step.
 --
 -- flags: allow-oom
--- include: step job moves holding claiming giving close
+-- include: step job moves kin gates keys holding claiming giving close
 -- Arguments: now; the number of sections of plain completed runs, each of what becomes of the
 -- record ('k' kept, 'd' dropped), lease id, queue, name, the sum of the run times, the number of
 -- jobs, and for each its member, its run time and the end of its facts ("size\nresult"); the
@@ -21,8 +21,8 @@ local function explain(id, lease_id)
     return job.state ~= 'a' and job.settled == lease_id and 'a' or 'l'
 end
 
--- Jobs that ran for the first time and have no rule, no time to live and no other feature that
--- their end would concern: what most are, ended a batch at a time.
+-- Jobs that ran for the first time and have no rule, no time to live, no job that depends on them
+-- and no other feature that their end would concern: what most are, ended a batch at a time.
 local function complete(section, lease, members, runs, tails)
     local facts, line, ids = {}, {}, {}
     local head = table.concat({
@@ -38,7 +38,7 @@ local function complete(section, lease, members, runs, tails)
     each_piece('HDEL', yard .. ':running:' .. section.queue, ids)
     if section.kind == 'k' then
         each_piece('HSET', yard .. ':facts', facts)
-        each_piece('ZADD', shelf(section.queue, 'c', false), line)
+        each_piece('ZADD', shelf(section.queue, 'c', 'done'), line)
     else
         forget_many(members)
     end
@@ -54,6 +54,8 @@ local function complete(section, lease, members, runs, tails)
     let_go(lease, #members)
 end
 
+local end_run
+
 local function settle_section(results)
     local section = { kind = arg(), lease_id = arg(), queue = arg(), name = arg() }
     local count = number()
@@ -64,20 +66,30 @@ local function settle_section(results)
     end
     local lease = lease_named(section.lease_id)
     local held = many('HMGET', yard .. ':running:' .. section.queue, ids)
+    local needed, others = kin.among(ids), {}
     local mine, my_runs, my_tails, ran = {}, {}, {}, 0
     for index = 1, count do
-        if held_until(held[index], lease) then
-            mine[#mine + 1] = members[index]
-            my_runs[#mine], my_tails[#mine] = runs[index], tails[index]
-            ran = ran + runs[index]
-            results[#results + 1] = 'o'
-        else
+        if not held_until(held[index], lease) then
             results[#results + 1] = explain(ids[index], section.lease_id)
+        else
+            results[#results + 1] = 'o'
+            if needed[ids[index]] then
+                others[#others + 1] = index
+            else
+                mine[#mine + 1] = members[index]
+                my_runs[#mine], my_tails[#mine] = runs[index], tails[index]
+                ran = ran + runs[index]
+            end
         end
     end
     if #mine > 0 then
         tally(section.queue, 'm', ran)
         complete(section, lease, mine, my_runs, my_tails)
+    end
+    for _, index in ipairs(others) do
+        local size, result = string.match(tails[index], '^(-?%d+)\n(.*)$')
+        local run = { ran = tonumber(runs[index]), body = size ~= '-1' and result or nil }
+        end_run(load(ids[index]), section.lease_id, 'done', run)
     end
 end
 
@@ -132,6 +144,18 @@ local NEWS = {
     stalled = { 'stalled' },
 }
 
+function end_run(job, lease_id, outcome, run)
+    if outcome == 'failed' and run.counted then
+        tell_run('attempt_failed', job, run.ran, run.body)
+    end
+    for _, kind in ipairs(NEWS[outcome]) do
+        tell_run(kind, job, run.ran, run.body)
+    end
+    leave(job)
+    job.settled = lease_id
+    outcomes[outcome](job, run)
+end
+
 local function settle_one()
     local lease_id, queue, id, outcome = arg(), arg(), arg(), arg()
     local run = { delay = number(), reason = arg(), ran = number() }
@@ -142,16 +166,7 @@ local function settle_one()
     if not held_until(call('HGET', yard .. ':running:' .. queue, id), lease) then
         return explain(id, lease_id)
     end
-    local job = load(id)
-    if outcome == 'failed' and run.counted then
-        tell_run('attempt_failed', job, run.ran, run.body)
-    end
-    for _, kind in ipairs(NEWS[outcome]) do
-        tell_run(kind, job, run.ran, run.body)
-    end
-    leave(job)
-    job.settled = lease_id
-    outcomes[outcome](job, run)
+    end_run(load(id), lease_id, outcome, run)
     return 'o'
 end
 
@@ -162,6 +177,7 @@ end
 for _ = 1, number() do
     results[#results + 1] = settle_one()
 end
+kin.resolve()
 local claimed = false
 if arg() == '1' then
     claimed = claim(read_want())

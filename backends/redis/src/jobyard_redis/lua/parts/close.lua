@@ -60,6 +60,9 @@ local function tell_drained()
 end
 
 local function close()
+    for _, finish_up in ipairs(at_close) do
+        finish_up()
+    end
     for queue, kinds in pairs(counts) do
         count(queue, kinds)
     end

@@ -1,15 +1,22 @@
 -- Giving: the claim itself, in the order of its steps.
 
 local function promote(open, instant)
+    horizon = instant
     for _, queue in ipairs(open) do
         local due = due_members(queue, instant)
         local gone = {}
         for index = 1, #due, 2 do
             local member, priority, lane = string.match(due[index], DELAYED)
-            local score = line_score(tonumber(priority), due[index + 1],
-                has(flags_of(member), LIFO))
-            line_up(queue, lane, score, line_member(member))
-            gone[#gone + 1] = due[index]
+            if has(flags_of(member), WISHES) then
+                local job = load(id_of(member))
+                leave(job)
+                admit(job, job.due)
+            else
+                local score = line_score(tonumber(priority), due[index + 1],
+                    has(flags_of(member), LIFO))
+                line_up(queue, lane, score, line_member(member))
+                gone[#gone + 1] = due[index]
+            end
         end
         if #gone > 0 then
             each_piece('ZREM', yard .. ':delayed:' .. queue, gone)
@@ -96,6 +103,16 @@ local function lease_out(want, ids, queues)
     return fence
 end
 
+-- Takes the slots of those that have a rate.
+local function start(ids, members)
+    for index, id in ipairs(ids) do
+        local job = has(flags_of(members[index]), WISHES) and load(id)
+        if job and job.rate then
+            gates.start(job)
+        end
+    end
+end
+
 local function tell_active(want, ids, queues, records, facts)
     for index, id in ipairs(ids) do
         local job = read_record(id, records[index])
@@ -137,18 +154,21 @@ local function claim(want)
     end
     promote(open, want.instant)
     local members, queues = take_head(cursors_of(want, open), want.limit)
-    local ids, from = {}, {}
+    local ids, from, taken = {}, {}, {}
     for index, member in ipairs(members) do
         if not is_past(member) then
             ids[#ids + 1] = id_of(member)
             from[#from + 1] = queues[index]
+            taken[#taken + 1] = member
         end
     end
-    local due = #ids < #members and now or next_due(open)
+    local is_short = #ids < #members
     if #ids == 0 then
-        return answer(due, nil, nil, ids, {})
+        return answer(is_short and now or next_due(open), nil, nil, ids, {})
     end
     local fence = lease_out(want, ids, from)
+    start(ids, taken)
+    local due = is_short and now or next_due(open)
     local found = answer(due, fence, now + want.ttl, ids, {})
     if logging then
         tell_active(want, ids, from, found[6], found[7])

@@ -4,10 +4,14 @@
 -- :facts  id -> what has become of it: a line of fields, then its error and result; only of jobs
 --               that ran before, were edited or have finished
 --
+-- The record of a job that may be held back has a line more, of what holds it: its group with the
+-- limit, its rate with count and period, its dedup key, its parents ("f" before the id of one whose
+-- failure fails the job, "i" before others). Keys are escaped: they have no '|', no line break.
+--
 -- A job's member in sorted sets is ten hexadecimal digits of its number, its flags as one
 -- character, and its id: equal scores order by number.
 
-local LIFO, TTL, KEEP_COMPLETED, DROP, KEEP_FAILED = 1, 2, 4, 8, 16
+local LIFO, TTL, KEEP_COMPLETED, DROP, KEEP_FAILED, WISHES = 1, 2, 4, 8, 16, 32
 local ZERO = 48 -- flags begin at the character '0'
 
 local function has(flags, flag)
@@ -31,12 +35,27 @@ local function optional(field)
     return tonumber(field)
 end
 
+local function present(field)
+    return field ~= '' and field or nil
+end
+
+local HELD_BACK = '^([^|]*)|(%d*)|([^|]*)|(%d*)|(%d*)|([^|]*)|([^|]*)$'
+
+local function read_wishes(job, wishes)
+    local group, limit, rate, count, per, key, parents = string.match(wishes, HELD_BACK)
+    job.group, job.limit = present(group), tonumber(limit)
+    job.rate, job.count, job.per = present(rate), tonumber(count), tonumber(per)
+    job.key, job.parents = present(key), present(parents)
+    job.gated = (job.group or job.rate or job.parents) ~= nil
+end
+
 local function read_record(id, record)
-    local line = string.sub(record, 1, string.find(record, '\n', 1, true) - 1)
+    local break_at = string.find(record, '\n', 1, true)
+    local line = string.sub(record, 1, break_at - 1)
     local digits, flag, due, created, expires, priority, queue, channel, name, attempts, crashes,
         dead, completed, failed, ttl = string.match(line, RECORD)
     local flags = string.byte(flag) - ZERO
-    return {
+    local job = {
         id = id, record = record, member = digits .. flag .. id, flags = flags,
         due = tonumber(due), created = tonumber(created), expires = optional(expires),
         priority = tonumber(priority), queue = queue, name = name, channel = channel,
@@ -44,6 +63,27 @@ local function read_record(id, record)
         max_crashes = tonumber(crashes), dead_letter = dead == '1', keep_completed = completed,
         keep_failed = failed, ttl = optional(ttl), failures = 0, crashes = 0, fence = 0,
     }
+    job.written_due = job.due
+    if has(flags, WISHES) then
+        local wishes_end = string.find(record, '\n', break_at + 1, true)
+        read_wishes(job, string.sub(record, break_at + 1, wishes_end - 1))
+    end
+    return job
+end
+
+-- Writes another payload, and other options unless they are to stay.
+local function write_body(job, payload, options)
+    local start = string.find(job.record, '\n', 1, true) + 1
+    local head, size = string.match(string.sub(job.record, 1, start - 2), '^(.*)|(%d+)$')
+    local wishes = ''
+    if has(job.flags, WISHES) then
+        local wishes_end = string.find(job.record, '\n', start, true)
+        wishes = string.sub(job.record, start, wishes_end)
+        start = wishes_end + 1
+    end
+    options = options or string.sub(job.record, start, start + size - 1)
+    job.record = head .. '|' .. #options .. '\n' .. wishes .. options .. payload
+    call('HSET', yard .. ':jobs', job.id, job.record)
 end
 
 local FACTS = '^(%a)|(%d*)|(-?%d*)|(%d+)|(%d+)|(%d+)|(%d*)|(%d*)|(%d*)|([^|]*)|([^|]*)|([^|]*)|(-?%d+)|(-?%d+)$'
@@ -56,6 +96,7 @@ local function read_facts(job, facts)
     job.facts = facts
     job.end_state = state ~= 'p' and state or nil
     job.due = tonumber(due) or job.due
+    job.written_due = job.due
     job.priority = tonumber(priority) or job.priority
     job.failures, job.crashes, job.fence = tonumber(failures), tonumber(crashes), tonumber(fence)
     job.started, job.finished = tonumber(started), tonumber(finished)
@@ -86,6 +127,7 @@ local function write_facts(job)
         sized(job.error), sized(job.result),
     }, '|')
     job.facts = line .. '\n' .. (job.error or '') .. (job.result or '')
+    job.written_due = job.due
     call('HSET', yard .. ':facts', job.id, job.facts)
 end
 
@@ -129,9 +171,29 @@ local function delayed_member(job)
     return job.member .. '|' .. text(job.priority) .. '|' .. job.lane
 end
 
+-- What holds back an unfinished job: 1 if it has a place of its group, from when its slot of the
+-- rate is good, for how many parents it waits, and the gate that it is blocked by: 'g', 'r' or 'p'.
+local GATE = '^(%d)|(%d*)|(%d*)|(%a?)$'
+
+local function read_gate(job)
+    local line = call('HGET', yard .. ':gates', job.id)
+    if line then
+        local placed, slot, waits, gate = string.match(line, GATE)
+        job.gate_line, job.placed, job.slot = line, placed == '1', tonumber(slot)
+        job.waits, job.gate = tonumber(waits), present(gate)
+        job.enrolled = (job.group or job.rate) ~= nil
+    end
+end
+
 local function place(job)
     if job.end_state then
         return job.end_state
+    end
+    if job.gated then
+        read_gate(job)
+        if job.gate then
+            return 'b'
+        end
     end
     local held = call('HGET', yard .. ':running:' .. job.queue, job.id)
     if held then

@@ -1,4 +1,8 @@
 -- The moves: every way of a job from one place in the yard to another.
+--
+-- Whatever moves jobs includes gates, keys and kin after this: what holds jobs back.
+
+local gates, keys, kin = {}, {}, {}
 
 local BAND, MIDDLE = 2 ^ 43, 2 ^ 42
 local LAST_INSTANT = 2 ^ 42 - 1
@@ -73,13 +77,31 @@ local function rule_of(job, state)
     return { count = tonumber(most), age = tonumber(age) }
 end
 
-local function shelf(queue, state, ruled)
-    return yard .. (ruled and ':ruled:' or ':done:') .. queue .. ':' .. state
+-- Finished jobs lie on three shelves: those with a rule of their own apart from the others, so that
+-- nobody looks through them for the ones past the general age; and those that unfinished jobs depend
+-- on apart from both, so that nobody looks through what may not go (DEP-4).
+local SHELVES = { 'done', 'ruled', 'needed' }
+
+local function shelf(queue, state, kind)
+    return yard .. ':' .. kind .. ':' .. queue .. ':' .. state
+end
+
+local function on_shelves(queue, state)
+    local count = 0
+    for _, kind in ipairs(SHELVES) do
+        count = count + call('ZCARD', shelf(queue, state, kind))
+    end
+    return count
 end
 
 local function shelve(job, state)
+    if kin.is_needed(job.id) then
+        call('ZADD', shelf(job.queue, state, 'needed'), text(job.finished), job.member)
+        return
+    end
     local rule = rule_of(job, state)
-    call('ZADD', shelf(job.queue, state, rule), text(job.finished), job.member)
+    local kind = rule and 'ruled' or 'done'
+    call('ZADD', shelf(job.queue, state, kind), text(job.finished), job.member)
     if rule and rule.age then
         local entry = job.queue .. '|' .. state .. '|' .. job.member
         call('ZADD', yard .. ':purge', text(job.finished + rule.age), entry)
@@ -92,8 +114,11 @@ local function shelve(job, state)
 end
 
 local function unshelve(job, state)
+    if kin.any() and call('ZREM', shelf(job.queue, state, 'needed'), job.member) == 1 then
+        return
+    end
     local rule = rule_of(job, state)
-    call('ZREM', shelf(job.queue, state, rule), job.member)
+    call('ZREM', shelf(job.queue, state, rule and 'ruled' or 'done'), job.member)
     if rule and rule.age then
         call('ZREM', yard .. ':purge', job.queue .. '|' .. state .. '|' .. job.member)
     end
@@ -108,17 +133,26 @@ end
 
 -- -- leaving and entering ------------------------------------------------------------------------
 
+-- Notes that a queue loses a job that was waiting, or due.
+local function lessen(job)
+    if not newcomers[job.id] then
+        lessened[job.queue] = true
+    end
+end
+
 local function leave(job)
     local state = job.state
     if state == 'w' then
         call('ZREM', yard .. ':lane:' .. job.queue .. ':' .. job.lane, line_member(job.member))
         drop_if_empty(job.queue, job.lane)
-        lessened[job.queue] = true
+        lessen(job)
     elseif state == 'd' then
         call('ZREM', yard .. ':delayed:' .. job.queue, delayed_member(job))
         if job.due <= now then
-            lessened[job.queue] = true
+            lessen(job)
         end
+    elseif state == 'b' then
+        gates.leave(job)
     elseif state == 'a' then
         call('HDEL', yard .. ':running:' .. job.queue, job.id)
         let_go(job.lease, 1)
@@ -128,17 +162,24 @@ local function leave(job)
     end
 end
 
+-- Lets a job wait, or holds it back: the one way into waiting, but for what is added or promoted
+-- many at a time and knows no gates.
 local function admit(job, due)
+    if job.gated and gates.hold_back(job, due) then
+        return
+    end
     job.state, job.due = 'w', due
     local score = line_score(job.priority, due, has(job.flags, LIFO))
     line_up(job.queue, job.lane, score, line_member(job.member))
     woken[job.queue] = true
+    gates.note(job)
 end
 
 local function delay(job, due)
     job.state, job.due = 'd', due
     call('ZADD', yard .. ':delayed:' .. job.queue, text(job.due), delayed_member(job))
     woken[job.queue] = true
+    gates.note(job)
 end
 
 local function enter(job, due)
@@ -175,6 +216,9 @@ local function forget_many(members)
     local ids = {}
     for index, member in ipairs(members) do
         ids[index] = id_of(member)
+        if has(flags_of(member), WISHES) then
+            keys.let_go(member)
+        end
     end
     each_piece('HDEL', yard .. ':jobs', ids)
     each_piece('HDEL', yard .. ':facts', ids)
@@ -195,14 +239,17 @@ local prunable = 1000
 
 -- Removes the oldest finished jobs of a queue in a state beyond a count, a bounded number.
 local function prune(queue, state, most)
-    local plain, ruled = shelf(queue, state, false), shelf(queue, state, true)
-    local beyond = call('ZCARD', plain) + call('ZCARD', ruled) - most
+    local plain, ruled = shelf(queue, state, 'done'), shelf(queue, state, 'ruled')
+    local beyond = on_shelves(queue, state) - most
     while beyond > 0 and prunable > 0 do
         local first = call('ZRANGE', plain, 0, 0, 'WITHSCORES')
         local other = call('ZRANGE', ruled, 0, 0, 'WITHSCORES')
         if not first[1] or (other[1] and (tonumber(other[2]) < tonumber(first[2])
             or (other[2] == first[2] and number_of(other[1]) < number_of(first[1])))) then
             first = other
+        end
+        if not first[1] then
+            break
         end
         local job = load(id_of(first[1]))
         unshelve(job, state)
@@ -218,8 +265,12 @@ local function finish(job, state)
         call('ZREM', yard .. ':expiry', job.id)
     end
     tally(job.queue, END_COUNTS[state], 1)
+    if job.gated then
+        gates.strike(job)
+    end
+    kin.tell(job)
     local rule = rule_of(job, state)
-    if rule and rule.count == 0 then
+    if rule and rule.count == 0 and not kin.is_needed(job.id) then
         forget_many({ job.member })
         return
     end
@@ -243,8 +294,22 @@ local function revive(job)
         job.expires = now + job.ttl
         call('ZADD', yard .. ':expiry', text(job.expires), job.id)
     end
+    if job.gated then
+        gates.enrol(job)
+        kin.attach(job)
+    end
     admit(job, now)
     write_facts(job)
+end
+
+-- Does for a job that has left its place what has to be done before `forget_many`.
+local function let_go_of(job)
+    if job.gated then
+        gates.strike(job)
+    end
+    if not job.end_state or job.end_state == 's' then
+        kin.tell(job)
+    end
 end
 
 local function tell_job(kind, job, data)

@@ -2,8 +2,11 @@
 
 local limit, removed, kind = 0, {}, 'removed'
 
+-- The ids of jobs that are looked at one by one: what holds back others, or is held back.
+local special = {}
+
 local function room()
-    return limit - #removed
+    return limit - #removed - #special
 end
 
 -- Notes a job that has left its place as removed.
@@ -17,6 +20,36 @@ local function remove(member, queue, name)
     removed[#removed + 1] = member
 end
 
+-- Notes which of some members, given by their entries in a line, are special; tells the others.
+local function plain_of(members, entries)
+    local ids = {}
+    for index, member in ipairs(members) do
+        ids[index] = id_of(member)
+    end
+    local needed, plain = kin.among(ids), {}
+    for index, member in ipairs(members) do
+        if has(flags_of(member), WISHES) or needed[ids[index]] then
+            special[#special + 1] = ids[index]
+        else
+            plain[#plain + 1] = entries[index]
+        end
+    end
+    return plain
+end
+
+-- Ends the step: removes the special ones, which may let others on meanwhile, and forgets all.
+local function forget_removed()
+    local ids = special
+    special = {}
+    for _, id in ipairs(ids) do
+        local job = load(id)
+        leave(job)
+        let_go_of(job)
+        remove(job.member, job.queue, job.name)
+    end
+    forget_many(removed)
+end
+
 local function true_member(member)
     return line_member(member) -- turning it round twice is turning it not at all
 end
@@ -28,10 +61,13 @@ local function drain_lanes(queue)
         end
         local key = yard .. ':lane:' .. queue .. ':' .. lane
         local members = call('ZRANGE', key, 0, room() - 1)
-        call('ZREMRANGEBYRANK', key, 0, #members - 1)
-        drop_if_empty(queue, lane)
-        lessened[queue] = true
-        for _, member in ipairs(members) do
+        local plain = plain_of(members, members)
+        if #plain > 0 then
+            each_piece('ZREM', key, plain)
+            drop_if_empty(queue, lane)
+            lessened[queue] = true
+        end
+        for _, member in ipairs(plain) do
             remove(true_member(member), queue, string.match(lane, '[^/]*$'))
         end
     end
@@ -42,30 +78,44 @@ local function drain_delayed(queue)
     if room() <= 0 then
         return
     end
-    local members = call('ZRANGE', key, 0, room() - 1, 'WITHSCORES')
-    for index = 1, #members, 2 do
-        local member, name = string.match(members[index], '^(.*)|[^|]*|[^/|]*/([^|]*)$')
-        if tonumber(members[index + 1]) <= now then
+    local entries = call('ZRANGE', key, 0, room() - 1)
+    local members = {}
+    for index, entry in ipairs(entries) do
+        members[index] = string.match(entry, '^(.*)|[^|]*|[^|]*$')
+    end
+    local plain = plain_of(members, entries)
+    if #plain > 0 then
+        if tonumber(call('ZSCORE', key, plain[1])) <= now then
             lessened[queue] = true
         end
+        each_piece('ZREM', key, plain)
+    end
+    for _, entry in ipairs(plain) do
+        local member, name = string.match(entry, '^(.*)|[^|]*|[^/|]*/([^|]*)$')
         remove(member, queue, name)
     end
-    if #members > 0 then
-        call('ZREMRANGEBYRANK', key, 0, #members / 2 - 1)
+end
+
+local function drain_blocked(queue)
+    if room() > 0 then
+        for _, id in ipairs(call('SRANDMEMBER', yard .. ':blocked:' .. queue, room())) do
+            special[#special + 1] = id
+        end
     end
 end
 
 -- Removes the oldest of a shelf, those that finished before an instant or all.
-local function clear_shelf(queue, state, ruled, before)
+local function clear_shelf(queue, state, on, before)
     if room() <= 0 then
         return
     end
-    local key = shelf(queue, state, ruled)
+    local key = shelf(queue, state, on)
     local members = call('ZRANGEBYSCORE', key, '-inf', before and '(' .. text(before) or '+inf',
         'LIMIT', 0, room())
     for _, member in ipairs(members) do
         local job = load(id_of(member))
         unshelve(job, state)
+        let_go_of(job)
         remove(member, queue, job.name)
     end
 end

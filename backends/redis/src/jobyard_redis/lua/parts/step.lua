@@ -69,8 +69,13 @@ local function tally(queue, kind, amount)
     of_queue[kind] = (of_queue[kind] or 0) + amount
 end
 
--- Queues that got something to claim, and queues that lost something (EVENTS-6).
-local woken, lessened = {}, {}
+-- Queues that got something to claim, queues that lost something, and the jobs that were neither
+-- waiting nor due nor active before the step: losing one of these is no loss (EVENTS-6).
+local woken, lessened, newcomers = {}, {}, {}
+
+-- What the end of the step does before it counts and tells; the parts that leave it something add
+-- to it.
+local at_close = {}
 
 -- Events are written while a subscription lives.
 local logging = call('ZCOUNT', yard .. ':subscriptions', '(' .. text(now), '+inf') > 0
