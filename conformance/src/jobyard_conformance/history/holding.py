@@ -46,7 +46,9 @@ def _expiry(history: History, life: Life, held: Grant, *, before: float) -> floa
 def check_stale(history: History, life: Life) -> Iterator[Violation]:
     """I4: what a lease asks after it surely ended, or another was given, is not accepted."""
     for op, note in history.notes_of(life.id, Kind.SETTLE, Kind.EXTEND, Kind.REPORT):
-        mine = [grant for grant in life.grants if grant.note.lease == note.lease]
+        # A claim repeated when it held nothing any more may give the job anew, by a greater fence.
+        held = (note.lease, note.fence)
+        mine = [each for each in life.grants if (each.note.lease, each.note.fence) == held]
         if not mine or note.answer not in ACCEPTED:
             continue
         newer = life.grants[life.grants.index(mine[0]) + 1 :]
