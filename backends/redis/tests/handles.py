@@ -24,8 +24,10 @@ def at(
 
 
 @asynccontextmanager
-async def opened(url: str, **options: str) -> AsyncIterator[RedisBackend]:
-    backend = at(url, clock=None, **options)
+async def opened(
+    url: str, *, clock: Clock | None = None, **options: str
+) -> AsyncIterator[RedisBackend]:
+    backend = at(url, clock=clock, **options)
     await backend.open()
     await backend.prepare()
     try:
