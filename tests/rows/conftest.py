@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from jobyard import QueueService
 from jobyard.announce import Event
@@ -24,18 +25,30 @@ def on_postgres(request: pytest.FixtureRequest, folder: Path) -> str:
     return f"{url}{'&' if '?' in url else '?'}schema=r_{secrets.token_hex(6)}"
 
 
-def on_valkey(request: pytest.FixtureRequest, folder: Path) -> str:
-    """Give an empty database of the session's server."""
+def on_redis(request: pytest.FixtureRequest, folder: Path) -> str:
+    """Give a namespace of its own on the server that a variable names, or the session's empty."""
+    named = os.environ.get("JOBYARD_TEST_REDIS_URL")
+    if named:
+        namespace = f"r_{secrets.token_hex(6)}"
+        request.addfinalizer(lambda: wipe(named, namespace))
+        return f"{named}{'&' if '?' in named else '?'}namespace={namespace}"
     server: ThrowawayServer = request.getfixturevalue("valkey")
     server.clear()
     return server.url
+
+
+def wipe(url: str, namespace: str) -> None:
+    """Delete the keys of a namespace."""
+    with Redis.from_url(url.partition("?")[0]) as client:
+        for key in client.scan_iter(f"jobyard:{{{namespace}}}*", count=1000):
+            client.delete(key)
 
 
 STORES: dict[str, Callable[[pytest.FixtureRequest, Path], str]] = {
     "memory": lambda request, folder: f"memory://{folder.name}",
     "sqlite": lambda request, folder: f"sqlite:///{folder}/jobs.db",
     "postgres": on_postgres,
-    "redis": on_valkey,
+    "redis": on_redis,
 }
 
 SHARED = ("sqlite", "postgres", "redis")
