@@ -39,6 +39,7 @@ from jobyard_sqlite.ending import Ended, erase, failed_state, finish
 from jobyard_sqlite.passing import admit, enter, strike_off
 from jobyard_sqlite.transaction import Parent, Transaction
 from jobyard_sqlite.transitions import (
+    as_json,
     json_list,
     leave,
     remember,
@@ -74,9 +75,7 @@ class Ways(NamedTuple):
     dropped: dict[int, int]
 
     def of(self, flags: int) -> dict[int, int] | None:
-        """Tell which way the completed run of a job goes, if not one by one."""
-        if not flags & NOT_PLAIN:
-            return self.plain
+        """Tell which way the completed run of a job goes that is not plain, if not one by one."""
         if not flags & (DROP | KEEP_COMPLETED):
             return self.tied
         return None if flags & (KEEP_COMPLETED | TIES) else self.dropped
@@ -107,7 +106,9 @@ def settle(tx: Transaction, settlements: Sequence[Settlement]) -> tuple[Settled,
 def _sort(settlements: Sequence[Settlement], leases: Workers, ways: Ways) -> list[int]:
     """Sort settlements by the way they go; return the places of those that go one by one."""
     slow: list[int] = []
-    met: set[int] = set()
+    plain = ways.plain
+    elsewhere: set[int] = set()
+    """The jobs met that do not go the plain way, as nearly all do."""
     for index, settlement in enumerate(settlements):
         lease = settlement.lease
         no = lease.no
@@ -117,10 +118,12 @@ def _sort(settlements: Sequence[Settlement], leases: Workers, ways: Ways) -> lis
             type(settlement.outcome) is Done
             and known is not None
             and known[0] == lease.lease_id
-            and no not in met
+            and no not in plain
+            and no not in elsewhere
         ):
-            way = ways.of(lease.flags)
-        met.add(no)
+            way = ways.of(lease.flags) if lease.flags & NOT_PLAIN else plain
+        if way is not plain:
+            elsewhere.add(no)
         if way is None:
             slow.append(index)
         else:
@@ -175,8 +178,7 @@ def _untie(tx: Transaction, lease: Lease, run: TiedRun) -> None:
 
 def _pairs(settlements: Sequence[Settlement], asked: dict[int, int]) -> str:
     """Write numbers and fences as `Moves.complete` reads them."""
-    pairs = ",".join([f'"{no}":{settlements[index].lease.fence}' for no, index in asked.items()])
-    return "{" + pairs + "}"
+    return as_json({no: settlements[index].lease.fence for no, index in asked.items()}).decode()
 
 
 def _stop(
