@@ -16,19 +16,20 @@ from jobyard.errors import (
 from jobyard.failure import JobError
 from jobyard.flowcontrol import Dedup, RateLimit
 from jobyard.handle import Job
-from jobyard.handlers import HandlerKind
+from jobyard.handlers import BatchOptions, HandlerKind
 from jobyard.job import Dependency, Group, JobState, Reason
 from jobyard.options import JobOptions
 from jobyard.plan import Schedule
 from jobyard.queue import Queue
 from jobyard.retention import Keep, RetentionPolicy
 from jobyard.service import FlowJob, QueueLimit, QueueService
-from jobyard.signals import Discard, Retry, Snooze, Unrecoverable
+from jobyard.signals import Discard, RateLimited, Retry, Snooze, Unrecoverable
 from jobyard.stats import QueueMetrics, QueueStats
 
 __all__ = [
     "BackendError",
     "Backoff",
+    "BatchOptions",
     "ConfigError",
     "Dedup",
     "Dependency",
@@ -54,6 +55,7 @@ __all__ = [
     "QueueService",
     "QueueStats",
     "RateLimit",
+    "RateLimited",
     "Reason",
     "RetentionPolicy",
     "Retry",

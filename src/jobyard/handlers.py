@@ -8,10 +8,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from jobyard.errors import ConfigError, HandlerExists, InvalidOption
-from jobyard.ids import check_name
+import msgspec
 
-__all__ = ["Handler", "HandlerKind", "Handlers"]
+from jobyard.durations import Duration, to_ms
+from jobyard.errors import ConfigError, HandlerExists, InvalidOption
+from jobyard.flowcontrol import RateLimit, check_count
+from jobyard.ids import check_name
+from jobyard.lease import MAX_BATCH
+from jobyard.limit import Rate
+
+__all__ = ["BatchOptions", "Handler", "HandlerKind", "Handlers"]
 
 UNNAMED: Final = ""
 
@@ -27,11 +33,26 @@ class HandlerKind(StrEnum):
     """In a process of its own, killed at its time limit: a function importable by its module."""
 
 
+class BatchOptions(msgspec.Struct, frozen=True):
+    """Let one call have up to `size` jobs, or what has come `wait` seconds after the first."""
+
+    size: int
+    wait: Duration = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse an impossible batch where it is written."""
+        if check_count("the size of a batch", self.size) > MAX_BATCH:
+            msg = f"the size of a batch is at most {MAX_BATCH:,}, not {self.size:,}"
+            raise InvalidOption(msg)
+        to_ms(self.wait, "the wait of a batch")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handler:
     """A function that runs the jobs of one name in one queue.
 
-    `concurrency` bounds its runs at once in one worker, `None` leaving it to the worker's own.
+    `concurrency` bounds its calls at once in one worker, `None` leaving it to the worker's own;
+    `rate` their starts over all workers. With `batch` a call has several jobs.
     """
 
     queue: str
@@ -39,6 +60,15 @@ class Handler:
     function: Callable[..., Any]
     kind: HandlerKind
     concurrency: int | None = None
+    rate: Rate | None = None
+    batch: BatchOptions | None = None
+
+    @property
+    def job_limit(self) -> int | None:
+        """How many jobs it may have at once in one worker."""
+        if self.concurrency is None or self.batch is None:
+            return self.concurrency
+        return self.concurrency * self.batch.size
 
     @property
     def label(self) -> str:
@@ -62,6 +92,8 @@ class Handlers:
         *,
         kind: HandlerKind | str | None = None,
         concurrency: int | None = None,
+        rate: RateLimit | None = None,
+        batch: BatchOptions | None = None,
         replace: bool = False,
     ) -> Handler:
         """Keep a handler; raise `HandlerExists` if there is one and `replace` is false.
@@ -81,6 +113,7 @@ class Handlers:
             msg = f"the concurrency of a handler is 1 or more, not {concurrency!r}"
             raise InvalidOption(msg)
         chosen = _kind(function, kind)
+        _check_batch(batch, function, chosen)
         _check_call(function)
         handler = Handler(
             queue=queue,
@@ -88,6 +121,8 @@ class Handlers:
             function=function,
             kind=chosen,
             concurrency=concurrency,
+            rate=_rate(rate),
+            batch=batch,
         )
         self._by_lane[lane] = handler
         self.version += 1
@@ -137,6 +172,33 @@ def _kind(function: object, kind: HandlerKind | str | None) -> HandlerKind:
         )
         raise ConfigError(msg)
     return chosen
+
+
+def _rate(rate: object) -> Rate | None:
+    if rate is None:
+        return None
+    if not isinstance(rate, RateLimit) or rate.key is not None:
+        msg = f"the rate of a handler is a RateLimit without a key, not {rate!r}"
+        raise InvalidOption(msg)
+    return rate.as_rate()
+
+
+def _check_batch(batch: object, function: Callable[..., Any], kind: HandlerKind) -> None:
+    if batch is None:
+        return
+    if not isinstance(batch, BatchOptions):
+        msg = f"the batch of a handler is BatchOptions, not {batch!r}"
+        raise InvalidOption(msg)
+    if kind is HandlerKind.PROCESS:
+        msg = "a batch handler runs in the event loop or in a thread, not in a process of its own"
+        raise InvalidOption(msg)
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    if not _takes(signature, 1):
+        msg = f"a batch handler takes the list of its jobs; {function!r} takes nothing"
+        raise ConfigError(msg)
 
 
 def _check_call(function: Callable[..., Any]) -> None:

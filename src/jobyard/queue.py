@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
 
 from jobyard.durations import Duration
+from jobyard.flowcontrol import RateLimit
 from jobyard.handle import Job
-from jobyard.handlers import HandlerKind
+from jobyard.handlers import BatchOptions, HandlerKind
 from jobyard.options import OptionArgs
 from jobyard.stats import QueueMetrics, QueueStats
 
@@ -46,12 +47,20 @@ class Queue:
         name: str | None = None,
         *,
         concurrency: int | None = None,
+        rate: RateLimit | None = None,
+        batch: BatchOptions | None = None,
         kind: HandlerKind | Literal["async", "thread", "process"] | None = None,
         replace: bool = False,
     ) -> Callable[[Function], Function]:
         """Register the decorated function: `QueueService.handler`."""
         return self.service.handler(
-            self.name, name, concurrency=concurrency, kind=kind, replace=replace
+            self.name,
+            name,
+            concurrency=concurrency,
+            rate=rate,
+            batch=batch,
+            kind=kind,
+            replace=replace,
         )
 
     async def list_jobs(

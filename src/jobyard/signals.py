@@ -6,7 +6,7 @@ from datetime import datetime
 
 from jobyard.durations import Duration, instant_ms, to_ms
 
-__all__ = ["Discard", "Retry", "Signal", "Snooze", "Unrecoverable"]
+__all__ = ["Discard", "RateLimited", "Retry", "Signal", "Snooze", "Unrecoverable"]
 
 
 class Signal(Exception):
@@ -47,3 +47,17 @@ class Discard(Signal):
 
 class Unrecoverable(Discard):
     """The same as `Discard`, for an error that no retry can mend."""
+
+
+class RateLimited(Signal):
+    """Give the job back and let nothing of its queue start for `delay`, over all workers.
+
+    For a limit of a service outside that the handler has met. The run counts neither as a failure
+    nor as an attempt, and the job keeps its place: it is among the first that run again. With
+    `only_name` the other names of the queue go on.
+    """
+
+    def __init__(self, delay: Duration, *, only_name: bool = False) -> None:
+        super().__init__("the handler met a rate limit")
+        self.delay_ms = to_ms(delay, "the delay of RateLimited")
+        self.only_name = only_name

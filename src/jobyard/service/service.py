@@ -10,8 +10,9 @@ from weakref import WeakSet
 from jobyard.backend import Backend
 from jobyard.clock import Clock
 from jobyard.durations import Duration
+from jobyard.flowcontrol import RateLimit
 from jobyard.handle import Job
-from jobyard.handlers import Handler, HandlerKind, Handlers
+from jobyard.handlers import BatchOptions, Handler, HandlerKind, Handlers
 from jobyard.ids import check_name
 from jobyard.job import JobState
 from jobyard.lease import Lease
@@ -101,6 +102,8 @@ class QueueService(Scheduling, Flowing, Limiting, Burying, Fetching):
         name: str | None = None,
         *,
         concurrency: int | None = None,
+        rate: RateLimit | None = None,
+        batch: BatchOptions | None = None,
         kind: HandlerKind | Literal["async", "thread", "process"] | None = None,
         replace: bool = False,
     ) -> Callable[[Function], Function]:
@@ -108,12 +111,24 @@ class QueueService(Scheduling, Flowing, Limiting, Burying, Fetching):
 
         A coroutine function runs in the event loop, a plain one in a thread, or, with
         `kind="process"`, in a process of its own that is killed at the job's time limit.
-        `concurrency` bounds its runs at once in one worker.
+        `concurrency` bounds its calls at once in one worker, `rate` how often its jobs start over
+        all workers: the rate is the store's as soon as a worker with the handler begins, and stays
+        until another is given, here or to `limit_name`.
+
+        With `batch` the function is called with a list of up to that many jobs. It returns nothing,
+        or one result for each in order; one that is an exception ends that job as if raised for it.
         """
 
         def register(function: Function) -> Function:
             self.register_worker(
-                queue, name, function, concurrency=concurrency, kind=kind, replace=replace
+                queue,
+                name,
+                function,
+                concurrency=concurrency,
+                rate=rate,
+                batch=batch,
+                kind=kind,
+                replace=replace,
             )
             return function
 
@@ -126,12 +141,21 @@ class QueueService(Scheduling, Flowing, Limiting, Burying, Fetching):
         process: Callable[..., Any],
         *,
         concurrency: int | None = None,
+        rate: RateLimit | None = None,
+        batch: BatchOptions | None = None,
         kind: HandlerKind | Literal["async", "thread", "process"] | None = None,
         replace: bool = False,
     ) -> Handler:
         """Register a function for the jobs of a name, as the `handler` decorator does."""
         return self.handlers.register(
-            queue, name, process, kind=kind, concurrency=concurrency, replace=replace
+            queue,
+            name,
+            process,
+            kind=kind,
+            concurrency=concurrency,
+            rate=rate,
+            batch=batch,
+            replace=replace,
         )
 
     def worker(  # noqa: PLR0913 - a worker has these knobs, all with defaults

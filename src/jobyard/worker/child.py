@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final
 from jobyard import codec
 from jobyard.errors import PayloadError
 from jobyard.failure import describe
-from jobyard.signals import Discard, Retry, Snooze
+from jobyard.signals import Discard, RateLimited, Retry, Snooze
 from jobyard.worker.decide import RESULT_LIMIT
 from jobyard.worker.wire import (
     LENGTH_BYTES,
@@ -22,6 +22,7 @@ from jobyard.worker.wire import (
     Call,
     Failure,
     Later,
+    Limited,
     Ready,
     SettingUp,
     Setup,
@@ -86,6 +87,8 @@ def _run(call: Call) -> Answer:
         return Again(describe(error, stack_limit=call.stack_limit), error.delay_ms)
     except Snooze as error:
         return Later(error.at_ms, error.delay_ms)
+    except RateLimited as error:
+        return Limited(error.delay_ms, error.only_name)
     except BaseException as error:  # noqa: BLE001 - a handler may raise anything (F22)
         described = describe(error, stack_limit=call.stack_limit)
         return Failure(described, is_final=isinstance(error, Discard))

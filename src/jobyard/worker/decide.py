@@ -24,7 +24,7 @@ from jobyard.lease import (
     Stalled,
 )
 from jobyard.options import RunOptions
-from jobyard.signals import Discard, Retry, Signal, Snooze
+from jobyard.signals import Discard, RateLimited, Retry, Signal, Snooze
 from jobyard.worker.wire import FromProcess
 
 __all__ = ["DONE", "Abandoned", "Ended", "NoHandler", "Raised", "Returned", "Stop", "Unreadable"]
@@ -182,6 +182,8 @@ def _raised(case: Case, error: BaseException) -> Outcome:
             return Snoozed(max(0, at_ms - case.store_now))
         case Snooze(delay_ms=delay_ms):
             return Snoozed(delay_ms or 0)
+        case RateLimited():
+            return RELEASED  # once the queue is held: the job keeps its place
         case Discard():
             return case.last_failure(Reason.REFUSED, error)
         case _:

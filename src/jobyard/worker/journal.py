@@ -114,6 +114,12 @@ class Journal:
         """Tell that the end of a run could not be handled as it should."""
         self._of_run(logging.ERROR, run, f"end of a run could not be decided: {named(error)}")
 
+    def hold_failed(self, run: Run, error: Exception) -> None:
+        """Tell that a queue could not be held back: only the job that met the limit waits."""
+        self._of_run(
+            logging.ERROR, run, f"its queue could not be held, only the job is: {named(error)}"
+        )
+
     def lease_lost(self, run: Run, why: str) -> None:
         """Tell that a running job is not this worker's any more."""
         self._of_run(logging.WARNING, run, f"lease lost while the handler runs ({why})")

@@ -14,7 +14,7 @@ from jobyard.durations import EARLIEST
 from jobyard.errors import ConfigError
 from jobyard.failure import JobError
 from jobyard.handle import Job
-from jobyard.signals import Discard, Retry, Snooze
+from jobyard.signals import Discard, RateLimited, Retry, Snooze
 from jobyard.worker.child import find
 from jobyard.worker.wire import (
     LENGTH_BYTES,
@@ -24,6 +24,7 @@ from jobyard.worker.wire import (
     Failure,
     FromProcess,
     Later,
+    Limited,
     Ready,
     Setup,
     Value,
@@ -222,6 +223,8 @@ def _value_of(answer: Answer) -> object:
             raise Retry(error.message, delay=delay) from FromProcess(error)
         case Later(at_ms, delay_ms):
             raise _snooze(at_ms, delay_ms or 0)
+        case Limited(delay_ms, only_name):
+            raise RateLimited(delay_ms / 1000, only_name=only_name)
         case Ready():
             raise ProcessDied(OUT_OF_TURN)
         case _:

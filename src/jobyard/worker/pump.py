@@ -12,6 +12,7 @@ from jobyard.ids import new_lease_id
 from jobyard.lease import MAX_BATCH, Claim, Claimed, Settled, Settlement
 from jobyard.worker.bell import Bell
 from jobyard.worker.decide import RELEASED
+from jobyard.worker.holding import declare_rate
 from jobyard.worker.host import WorkerHost
 from jobyard.worker.journal import Journal
 from jobyard.worker.patience import Patience, is_transient
@@ -106,6 +107,9 @@ class Pump:
     async def run(self) -> None:
         """Pump until told to end, and everything is settled."""
         while not self._is_over():
+            if self._may_claim() and self._routes.undeclared():
+                await self._declare()
+                continue
             claim = self._wanted()
             if claim is not None or self._slots.finished:
                 await self._call(self._slots.finished[:MAX_BATCH], claim)
@@ -113,6 +117,18 @@ class Pump:
                 await self._try_refused()
             else:
                 await self._bell.wait(self._longest_sleep())
+
+    async def _declare(self) -> None:
+        """Tell the store of the rates of handlers, before their jobs are claimed."""
+        undeclared = self._routes.undeclared()
+        try:
+            await declare_rate(self._host.backend, undeclared[0])
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            await self._recover(error)
+        else:
+            del undeclared[0]
 
     def _is_over(self) -> bool:
         return (

@@ -7,10 +7,12 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, Literal, assert_never
 
+from jobyard.errors import ConfigError
 from jobyard.handle import Job
-from jobyard.handlers import Handler, HandlerKind, Handlers
+from jobyard.handlers import BatchOptions, Handler, HandlerKind, Handlers
 from jobyard.lease import MAX_BATCH, Source
 from jobyard.run import Run
+from jobyard.worker.batches import Batcher
 from jobyard.worker.processes import Processes
 from jobyard.worker.threads import Threads
 
@@ -42,7 +44,7 @@ class Route:
         self.call = call
         self.warm = warm
         self.can_be_cut = handler.kind is not HandlerKind.THREAD
-        self.limit = handler.concurrency
+        self.limit = handler.job_limit
 
 
 class Routes:
@@ -54,6 +56,7 @@ class Routes:
         queues: Sequence[str] | None,
         *,
         channels: Sequence[str | None] | None,
+        concurrency: int,
         orphan_policy: OrphanPolicy,
         threads: Threads,
         processes: Processes,
@@ -62,12 +65,14 @@ class Routes:
         self._handlers = handlers
         self._queues = None if queues is None else tuple(dict.fromkeys(queues))
         self._channels = None if channels is None else tuple(each or "" for each in channels)
+        self._concurrency = concurrency
         self._orphan_policy = orphan_policy
         self._threads = threads
         self._processes = processes
         self._version = -1
         self._sources: tuple[Source, ...] | None = None
         self._lanes: dict[tuple[str, str], Route] = {}
+        self._undeclared: list[Handler] = []
         self.find = self._lanes.get
 
     @property
@@ -93,6 +98,12 @@ class Routes:
                 source for queue in self.queues for source in self._sources_of(queue)
             )
         return self._sources
+
+    def undeclared(self) -> list[Handler]:
+        """Tell the handlers whose rates the store has to be told before their jobs are claimed."""
+        if self._version != self._handlers.version:
+            self._renew()
+        return self._undeclared
 
     def __iter__(self) -> Iterator[Route]:
         """Go through the routes."""
@@ -130,6 +141,8 @@ class Routes:
                 continue
             lane = (handler.queue, handler.name)
             route = self._lanes.get(lane)
+            if handler.rate is not None and (route is None or route.handler is not handler):
+                self._undeclared.append(handler)
             if route is None:
                 self._lanes[lane] = Route(handler, self._call_of(handler), self._warm_of(handler))
             elif route.handler is not handler:
@@ -138,6 +151,8 @@ class Routes:
     def _call_of(self, handler: Handler) -> Call:
         """Make what runs for a job: the one place for an onion around the handler."""
         takes_job = _takes_an_argument(handler.function)
+        if handler.batch is not None:
+            return self._in_batches(handler, handler.batch)
         match handler.kind:
             case HandlerKind.ASYNC:
                 return _in_loop(handler.function, takes_job=takes_job)
@@ -147,6 +162,18 @@ class Routes:
                 return self._processes.caller(handler.function, takes_job=takes_job)
             case _:
                 assert_never(handler.kind)
+
+    def _in_batches(self, handler: Handler, batch: BatchOptions) -> Call:
+        if self._concurrency < batch.size:
+            msg = (
+                f"{handler.label} takes batches of {batch.size} jobs: its worker needs a "
+                f"concurrency of at least that, not {self._concurrency}"
+            )
+            raise ConfigError(msg)
+        call = handler.function
+        if handler.kind is HandlerKind.THREAD:
+            call = self._threads.batch_caller(handler.function)
+        return Batcher(call, batch, calls=handler.concurrency).join
 
     def _warm_of(self, handler: Handler) -> Warm | None:
         return self._processes.warm if handler.kind is HandlerKind.PROCESS else None

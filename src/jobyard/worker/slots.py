@@ -25,6 +25,7 @@ from jobyard.worker.decide import (
     Unreadable,
     decide,
 )
+from jobyard.worker.holding import Holders, hold_of
 from jobyard.worker.slot import Slot
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Slots:
         self._routes = routes
         self._slots: list[Slot] = []
         self._lost: list[Slot] = []
+        self._holders = Holders(host, journal)
         self._stride = 1
         self._believed = lease_ms / 1000 * SHARE_OF_LEASE
         self._doubted = lease_ms / 1000 - self._believed
@@ -206,6 +208,12 @@ class Slots:
         self.journal.ended(run, outcome, ran)
         if outcome is None:
             self._leave(route, None)
+        elif outcome is RELEASED and (hold := hold_of(run, ended)):
+
+            def leave(outcome: Outcome) -> None:
+                self._leave(route, Settlement(run.lease, outcome, int(ran * 1000)))
+
+            self._holders.hold(run, hold, leave)
         else:
             self._leave(route, Settlement(run.lease, outcome, int(ran * 1000)))
 

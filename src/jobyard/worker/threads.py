@@ -176,6 +176,17 @@ class Threads:
 
         return call
 
+    def batch_caller(
+        self, function: Callable[..., object]
+    ) -> Callable[[list[Job]], Coroutine[Any, Any, object]]:
+        """Make the coroutine function that runs a handler of batches in a thread."""
+
+        async def call(jobs: list[Job]) -> object:
+            loop = asyncio.get_running_loop()
+            return await self.run(function, [ThreadJob(job, loop) for job in jobs])
+
+        return call
+
     async def run(self, function: Callable[..., object], *args: object) -> object:
         """Call a function in a thread; cancelled, leave the thread alone."""
         loop = asyncio.get_running_loop()

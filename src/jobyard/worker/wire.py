@@ -109,8 +109,15 @@ class Later(msgspec.Struct, frozen=True, tag="later"):
     delay_ms: int | None
 
 
+class Limited(msgspec.Struct, frozen=True, tag="limited"):
+    """The function raised `RateLimited`."""
+
+    delay_ms: int
+    only_name: bool
+
+
 Word = Setup | Call
-Answer = Ready | Value | Failure | Again | Later
+Answer = Ready | Value | Failure | Again | Later | Limited
 
 encode: Final = msgspec.msgpack.Encoder().encode
 decode_word: Final[Callable[[bytes], Word]] = msgspec.msgpack.Decoder(Word).decode

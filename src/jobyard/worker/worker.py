@@ -116,6 +116,7 @@ class Worker:
             host.handlers,
             queues,
             channels=channels,
+            concurrency=concurrency,
             orphan_policy=orphan_policy,
             threads=self._threads,
             processes=self._processes,
