@@ -2,9 +2,9 @@
 --
 -- A step is one call of one function, so that it is one round trip and one transaction. A function
 -- that clients call carries its own search path and planner settings: no session has to. A step
--- locks gates by id, then jobs by number, then leases, then the rows that hold the jobs' states, then
--- counts; hot steps leave gates and jobs out. What would lock against that order skips what is
--- locked. What stands before a gate is touched only by who has locked the gate.
+-- locks gates (groups by id, then rates by id), then jobs by number, then leases, then the rows that
+-- hold the jobs' states, then counts; hot steps leave gates and jobs out. What would lock against
+-- that order skips what is locked. What stands before a gate is touched only by who has locked it.
 CREATE TYPE {ns}_move AS (
     queue INTEGER, source INTEGER, target INTEGER, tally INTEGER, n BIGINT, ran_ms BIGINT,
     was_due BOOLEAN

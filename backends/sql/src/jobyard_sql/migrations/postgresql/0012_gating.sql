@@ -2,14 +2,15 @@
 --
 -- Who calls these has locked the gates, so that what stands before them is his alone: their rows
 -- are locked by one statement, and what they protect is read by a later one, which sees what was
--- written while the first one waited.
+-- written while the first one waited. Groups are locked before rates: who gets a place may then
+-- need a slot, but who gets a slot has his place.
 
 -- Find the gates that some jobs ask for, or make them, and lock them with others given by id. They
 -- come as places of `p_kinds` and so on; the answer has an id for each. A gate may be forgotten
 -- while this waits for it: then it is made anew.
 CREATE FUNCTION {ns}_open_gates(
     p_queues INTEGER[], p_kinds INTEGER[], p_keys TEXT[], p_rooms BIGINT[], p_pers BIGINT[],
-    p_others BIGINT[]
+    p_others BIGINT[], p_places BIGINT
 ) RETURNS BIGINT[] LANGUAGE plpgsql AS $$
 DECLARE
     v_ids BIGINT[];
@@ -29,7 +30,7 @@ BEGIN
             LEFT JOIN {ns}_gate g ON g.queue = u.queue AND g.kind = u.kind AND g.key = u.key
             ORDER BY u.at);
         CONTINUE WHEN array_position(v_ids, NULL) IS NOT NULL;
-        PERFORM {ns}_lock_gates(v_ids || p_others);
+        PERFORM {ns}_lock_gates(v_ids || p_others, p_places);
         EXIT WHEN NOT EXISTS (
             SELECT 1 FROM unnest(v_ids) u(id)
             WHERE NOT EXISTS (SELECT 1 FROM {ns}_gate g WHERE g.id = u.id));
@@ -37,12 +38,25 @@ BEGIN
     RETURN v_ids;
 END $$;
 
-CREATE FUNCTION {ns}_lock_gates(p_ids BIGINT[]) RETURNS VOID
+-- Lock gates: once named for each job that may give its place on, or leave the line. The jobs that
+-- may come on for these, or because there are to be `p_places`, bring their rates.
+CREATE FUNCTION {ns}_lock_gates(p_ids BIGINT[], p_places BIGINT) RETURNS VOID
 LANGUAGE plpgsql AS $$
+DECLARE
+    v_ids BIGINT[] := ARRAY(
+        SELECT DISTINCT u.id FROM unnest(p_ids) u(id) WHERE u.id IS NOT NULL ORDER BY 1);
 BEGIN
-    PERFORM 1 FROM {ns}_gate WHERE id = ANY (ARRAY(
-        SELECT DISTINCT u.id FROM unnest(p_ids) u(id) WHERE u.id IS NOT NULL ORDER BY 1))
-    ORDER BY id FOR UPDATE;
+    PERFORM 1 FROM {ns}_gate WHERE id = ANY (v_ids) AND kind = 0 ORDER BY id FOR UPDATE;
+    v_ids := v_ids || ARRAY(
+        SELECT h.rate FROM (SELECT u.id, count(*) AS n FROM unnest(p_ids) u(id) GROUP BY u.id) c
+        JOIN {ns}_gate g ON g.id = c.id AND g.kind = 0
+        CROSS JOIN LATERAL (
+            SELECT e.rate FROM (
+                SELECT b.no, b.flags FROM {ns}_blocked b WHERE b.line = g.id
+                ORDER BY b.prio, b.due, b.no LIMIT 2 * c.n + greatest(p_places - g.taken, 0)) b
+            JOIN {ns}_gated e ON e.no = abs(b.no) WHERE b.flags & 256 <> 0) h);
+    PERFORM 1 FROM {ns}_gate WHERE kind = 1 AND id = ANY (ARRAY(
+        SELECT DISTINCT u.id FROM unnest(v_ids) u(id) ORDER BY 1)) ORDER BY id FOR UPDATE;
 END $$;
 
 -- Forget gates of which nothing is left to know: no job, no slot to wait for (with no time given,

@@ -45,7 +45,7 @@ BEGIN
         v_tied := {ns}_with_dependants(v_tied);
         v_all := p_nos || v_tied;
         v_gates := v_gates || {ns}_gates_of(v_tied);
-        PERFORM {ns}_lock_gates(v_gates);
+        PERFORM {ns}_lock_gates(v_gates, 0);
     END IF;
     SELECT coalesce(array_agg(x.no), '{}') INTO v_now_tied FROM (
         SELECT no, flags FROM {ns}_job
@@ -119,7 +119,7 @@ BEGIN
         RETURN '{}';
     END IF;
     RETURN {ns}_open_gates(v_queues, v_kinds, v_keys, v_rooms, v_pers,
-        {ns}_gates_of({ns}_with_dependants(v_nos)));
+        {ns}_gates_of({ns}_with_dependants(v_nos)), 0);
 END $$;
 
 -- Let jobs and gates know again of one that is to run again after all; it waits for no parent.

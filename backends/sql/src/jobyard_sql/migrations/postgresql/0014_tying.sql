@@ -189,7 +189,7 @@ BEGIN
         p_pers);
     v_other_gates := {ns}_gates_of(v_others);
     v_gates := {ns}_open_gates(v_part.o_queues, v_part.o_kinds, v_part.o_keys, v_part.o_rooms,
-        v_part.o_pers, v_other_gates);
+        v_part.o_pers, v_other_gates, (SELECT coalesce(max(u), 0) FROM unnest(p_places) u));
     PERFORM 1 FROM {ns}_job
     WHERE no = ANY (ARRAY(SELECT DISTINCT u.no FROM unnest(v_others) u(no) ORDER BY 1))
     ORDER BY no FOR UPDATE;
