@@ -9,6 +9,7 @@ import pytest
 from jobyard.errors import InvalidOption, StoreCorrupt
 from jobyard.job import Dedup, JobSpec
 from jobyard.options import RunOptions, pack, unpack
+from jobyard.payloads import Payloads
 from jobyard.plan import Plan, Schedule, make_plan, read_plan
 from jobyard.schedule import ScheduleRecord
 
@@ -135,11 +136,11 @@ def test_a_plan_comes_back_as_it_was_written() -> None:
         asked.encode()
         == plan(cron=" 0  2 * * * ", timezone="Europe/Berlin", limit=3, overlap="skip").encode()
     )
-    shown = Schedule.of(record)
+    shown = Schedule.of(record, Payloads())
     assert (shown.cron, shown.timezone, shown.every) == ("0 2 * * *", "Europe/Berlin", None)
     assert (shown.next_at, shown.fired, shown.data) == (NOON, 1, 1)
 
 
 def test_what_cannot_be_read_is_told_as_that() -> None:
     with pytest.raises(StoreCorrupt, match="'k' cannot be read"):
-        Schedule.of(ScheduleRecord(key="k", definition=b"\xc1", next_at=None))
+        Schedule.of(ScheduleRecord(key="k", definition=b"\xc1", next_at=None), Payloads())

@@ -2,6 +2,7 @@
 
 from jobyard.announce import Event
 from jobyard.backoff import Backoff
+from jobyard.definition import Definition
 from jobyard.errors import (
     BackendError,
     ConfigError,
@@ -32,6 +33,7 @@ __all__ = [
     "BatchOptions",
     "ConfigError",
     "Dedup",
+    "Definition",
     "Dependency",
     "Discard",
     "Event",

@@ -58,8 +58,17 @@ class Job:
     def data(self) -> Any:
         """The payload; raises `PayloadDecodeError` if the stored bytes cannot be decoded."""
         if self._data is _UNREAD:
-            self._data = codec.decode(self._facts.payload)
+            self._data = self._actions.payloads.decode(self._facts)
         return self._data
+
+    def portable_payload(self) -> tuple[str, bytes]:
+        """The payload's codec and bytes, in a codec that every process knows."""
+        return self._actions.payloads.portable(self._facts)
+
+    @property
+    def packed_options(self) -> bytes:
+        """The options as the store keeps them."""
+        return self._facts.options
 
     @property
     def is_duplicate(self) -> bool:

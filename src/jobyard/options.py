@@ -37,6 +37,7 @@ MOST_ATTEMPTS: Final = 2**31 - 1
 MOST_TAGS: Final = 32
 MOST_HEADERS: Final = 32
 LONGEST_TEXT: Final = 1_024
+JSON_CODEC: Final = "json"
 
 
 class FlowArgs(TypedDict, total=False):
@@ -60,6 +61,7 @@ class FlowArgs(TypedDict, total=False):
     remove_on_fail: bool | int | Keep
     headers: Mapping[str, str]
     tags: tuple[str, ...] | list[str]
+    codec: str
     stack_limit: int
     keep_logs: int
     group: str | Group | None
@@ -94,6 +96,8 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     - `dead_letter`: end `dead` instead of `failed`.
     - `remove_on_complete`, `remove_on_fail`: keep no record (`True`), the newest n, or a `Keep`.
     - `headers`, `tags`: text that travels with the job.
+    - `codec`: how the payload is written: `"json"`, `"msgpack"`, `"raw"` (bytes), or one of the
+      service's own.
     - `stack_limit`: how many frames of a traceback are stored, the innermost ones.
     - `keep_logs`: how many log lines are kept, the latest ones.
     - `group`: a key; jobs of a queue that share it run one at a time, in order, or as many at a
@@ -123,6 +127,7 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     remove_on_fail: bool | int | Keep | UnsetType = UNSET
     headers: Mapping[str, str] | UnsetType = UNSET
     tags: tuple[str, ...] | list[str] | UnsetType = UNSET
+    codec: str | UnsetType = UNSET
     stack_limit: int | UnsetType = UNSET
     keep_logs: int | UnsetType = UNSET
     group: str | Group | UnsetType | None = UNSET
@@ -188,6 +193,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     backoff: Backoff = DEFAULT_BACKOFF
     headers: dict[str, str] = {}
     tags: tuple[str, ...] = ()
+    codec: str = JSON_CODEC
     stack_limit: int = 50
     keep_logs: int = 1_000
 
@@ -261,6 +267,7 @@ RUN_READERS: Final[Mapping[str, Reader]] = {
     "backoff": lambda v: {"backoff": v if isinstance(v, Backoff) else Backoff.fixed(v)},
     "headers": lambda v: {"headers": _headers(v)},
     "tags": lambda v: {"tags": _tags(v)},
+    "codec": lambda v: {"codec": check_name(v, "codec")},
     "stack_limit": lambda v: {"stack_limit": _count("stack_limit", v, least=0, most=10_000)},
     "keep_logs": lambda v: {"keep_logs": _count("keep_logs", v, least=0, most=10_000)},
 }

@@ -10,12 +10,12 @@ from typing import Any, Final, Literal, get_args
 import msgspec
 from msgspec.structs import replace
 
-from jobyard import codec
 from jobyard.durations import Duration, from_ms, instant_ms
 from jobyard.errors import InvalidOption, StoreCorrupt
 from jobyard.ids import new_job_id
 from jobyard.job import Dedup, JobSpec
 from jobyard.options import pack, unpack
+from jobyard.payloads import Payloads
 from jobyard.schedule import ScheduleRecord
 from jobyard.timing import Cron, Every
 
@@ -207,7 +207,7 @@ class Schedule:
     fired: int
 
     @classmethod
-    def of(cls, record: ScheduleRecord) -> Schedule:
+    def of(cls, record: ScheduleRecord, payloads: Payloads) -> Schedule:
         """Read a stored schedule; raise `StoreCorrupt` if it cannot be read."""
         plan = read_plan(record)
         timing = plan.timing
@@ -215,7 +215,7 @@ class Schedule:
             key=record.key,
             queue=plan.job.queue,
             name=plan.job.name,
-            data=codec.decode(plan.job.payload),
+            data=payloads.decode(plan.job),
             every=timing.interval_ms / 1000 if isinstance(timing, Every) else None,
             cron=timing.expression if isinstance(timing, Cron) else None,
             timezone=timing.zone if isinstance(timing, Cron) else "UTC",

@@ -32,7 +32,6 @@ from jobyard.service.lifetime import Lifetime
 
 __all__ = ["Acting"]
 
-PAYLOAD_LIMIT: Final = 256 * 1024
 RESULT_LIMIT: Final = 64 * 1024
 PROGRESS_LIMIT: Final = 64 * 1024
 
@@ -101,7 +100,8 @@ class Acting(Lifetime):
 
     async def update_job_data(self, job_id: str, data: object) -> None:
         """Replace the payload that the next run of a job sees."""
-        payload = codec.encode(data, limit=PAYLOAD_LIMIT)
+        job = await self.get_job(job_id)  # its codec stays, whatever it was added with
+        payload = self.payloads.encode(job.queue, job.name, data, job.packed_options)
         await self._edit(job_id, SetPayload(payload), "update the data of")
 
     async def update_job_progress(self, job_id: str, progress: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Final, Literal, Self
 
@@ -13,6 +14,7 @@ from jobyard.coalesce import Coalescer
 from jobyard.edits import Declare
 from jobyard.errors import BackendClosed, BackendError, ConfigError, StorageNotPrepared, WeakStorage
 from jobyard.health import Finding, Health, Severity
+from jobyard.payloads import Codec, Payloads
 from jobyard.plugins import check_contract, open_backend
 from jobyard.waiting import Waiters
 from jobyard.worker.wire import SettingUp
@@ -40,11 +42,13 @@ class Lifetime:
         migrate: Migrate = "auto",
         strict: bool = False,
         clock: Clock | None = None,
+        codecs: Iterable[Codec] = (),
     ) -> None:
         if migrate not in {"auto", "check", "off"}:
             msg = f'migrate is "auto", "check" or "off", not {migrate!r}'
             raise ConfigError(msg)
         self.backend = _backend(store, namespace, clock)
+        self.payloads = Payloads(codecs)
         self._migrate = migrate
         self._strict = strict
         self._adds = Coalescer(self.backend)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, NoReturn, Unpack
 
-from jobyard import codec
 from jobyard.contract import MAX_UNIT
 from jobyard.errors import (
     InvalidJob,
@@ -21,9 +20,7 @@ from jobyard.job import Added, AddOutcome, Group, JobSpec, JobState, Unit
 from jobyard.options import JobOptions, OptionArgs, read_options
 from jobyard.service.acting import Acting
 
-__all__ = ["PAYLOAD_LIMIT", "NewJob", "Producing"]
-
-PAYLOAD_LIMIT: Final = 256 * 1024
+__all__ = ["NewJob", "Producing"]
 
 UNIT_BYTES: Final = 64 * 1024 * 1024
 """What one bulk may weigh: a store takes it in one message."""
@@ -131,7 +128,7 @@ class Producing(Acting):
     def _spec(self, queue: str, name: str | None, data: object, fields: dict[str, Any]) -> JobSpec:
         check_name(queue, "queue name")
         named = "" if name is None else check_name(name, "job name")
-        payload = codec.encode(data, limit=PAYLOAD_LIMIT)
+        payload = self.payloads.encode(queue, named, data, fields.get("options", b""))
         if self._groupings and "group" not in fields:
             fields = {**fields, "group": self._group_of(queue, named, data)}
         if "id" in fields:

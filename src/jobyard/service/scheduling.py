@@ -86,13 +86,13 @@ class Scheduling(Producing):
             old = await self._stored(key)
             new = _record(key, plan, old, now)
             if new == old or await self.backend.swap_schedule(key, old=old, new=new):
-                return Schedule.of(new)
+                return Schedule.of(new, self.payloads)
         raise _busy(key)
 
     async def get_schedule(self, key: str) -> Schedule:
         """Get a schedule; raises `ScheduleNotFound`."""
         await self._usable()
-        return Schedule.of(await self._must_be_there(key))
+        return Schedule.of(await self._must_be_there(key), self.payloads)
 
     async def list_schedules(self, queue: str | None = None) -> list[Schedule]:
         """List the schedules, those of one queue if it is given, by key."""
@@ -101,7 +101,7 @@ class Scheduling(Producing):
         after: str | None = None
         while True:
             page = await self.backend.schedules(after=after, limit=PAGE)
-            found += map(Schedule.of, page.items)
+            found += [Schedule.of(record, self.payloads) for record in page.items]
             after = page.next
             if after is None:
                 return [each for each in found if queue is None or each.queue == queue]
@@ -146,7 +146,7 @@ class Scheduling(Producing):
             old = await self._must_be_there(key)
             new = change(old)
             if new == old or await self.backend.swap_schedule(key, old=old, new=new):
-                return Schedule.of(new)
+                return Schedule.of(new, self.payloads)
         raise _busy(key)
 
     async def _must_be_there(self, key: str) -> ScheduleRecord:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, Literal, TypeVar, Unpack, cast
 from weakref import WeakSet
 
 from jobyard.backend import Backend
 from jobyard.clock import Clock
+from jobyard.definition import Define, Definition
 from jobyard.durations import Duration
 from jobyard.flowcontrol import RateLimit
 from jobyard.handle import Job
@@ -16,7 +17,8 @@ from jobyard.handlers import BatchOptions, Handler, HandlerKind, Handlers
 from jobyard.ids import check_name
 from jobyard.job import JobState
 from jobyard.lease import Lease
-from jobyard.options import JobOptions
+from jobyard.options import JobOptions, OptionArgs, read_options
+from jobyard.payloads import Codec
 from jobyard.queue import Queue
 from jobyard.retention import RetentionPolicy
 from jobyard.run import Run
@@ -68,15 +70,24 @@ class QueueService(Scheduling, Flowing, Limiting, Burying, Fetching):
         strict: bool = False,
         retention: RetentionPolicy | None = None,
         clock: Clock | None = None,
+        codecs: Iterable[Codec] = (),
     ) -> None:
         """Choose a store by URL, by `JOBYARD_URL` without one, or bring a backend of your own.
 
         `defaults` are options for every job added, `namespace` keeps several yards in one store
         apart, `migrate` says whether opening upgrades the store (`"auto"`), checks it (`"check"`)
         or trusts it (`"off"`), `strict` refuses a store set up to promise less than it could,
-        `retention` bounds how long finished jobs stay.
+        `retention` bounds how long finished jobs stay, `codecs` are ways to write payloads that
+        jobs may name as their `codec`.
         """
-        super().__init__(store, namespace=namespace, migrate=migrate, strict=strict, clock=clock)
+        super().__init__(
+            store,
+            namespace=namespace,
+            migrate=migrate,
+            strict=strict,
+            clock=clock,
+            codecs=codecs,
+        )
         self.handlers = Handlers()
         self.retention = retention or RetentionPolicy()
         self._defaults = defaults or JobOptions()
@@ -133,6 +144,45 @@ class QueueService(Scheduling, Flowing, Limiting, Burying, Fetching):
             return function
 
         return register
+
+    def job(
+        self,
+        queue: str,
+        name: str | None = None,
+        *,
+        concurrency: int | None = None,
+        kind: HandlerKind | Literal["async", "thread", "process"] | None = None,
+        replace: bool = False,
+        **options: Unpack[OptionArgs],
+    ) -> Define:
+        """Define a job by the decorated function: its name, its payload's type, its defaults.
+
+        The function's first parameter is the payload, and its annotation the type: a dataclass, a
+        `msgspec.Struct`, a pydantic model, or a plain type. A second parameter, if there is one,
+        is the job. The name is the function's unless given; the options are those of every job
+        added by the definition's `enqueue`, where each can be said otherwise. The function is also
+        registered as the handler, as `handler` does.
+
+        Raises `ConfigError` for a function whose payload has no type.
+        """
+        read_options(options)
+
+        def define(function: Callable[..., Any]) -> Definition[Any]:
+            named = check_name(name or function.__name__, "job name")
+            definition: Definition[Any] = Definition(self, queue, named, function, options)
+            runs_apart = kind is not None and HandlerKind(kind) is HandlerKind.PROCESS
+            self.register_worker(
+                queue,
+                named,
+                definition if runs_apart else definition.handler(),
+                concurrency=concurrency,
+                kind=kind,
+                replace=replace,
+            )
+            self.payloads.shapes[queue, named] = definition.shape
+            return definition
+
+        return cast("Define", define)
 
     def register_worker(
         self,

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, Final
 
 from jobyard import codec
+from jobyard.definition import Definition
 from jobyard.errors import PayloadError
 from jobyard.failure import describe
 from jobyard.signals import Discard, RateLimited, Retry, Snooze
@@ -81,7 +82,8 @@ def _prepare(facts: dict[str, Any]) -> Answer:
 
 def _run(call: Call) -> Answer:
     try:
-        function = find(call.module, call.function)
+        found = find(call.module, call.function)
+        function: Callable[..., Any] = found.perform if isinstance(found, Definition) else found
         value = function(call.job()) if call.takes_job else function()
     except Retry as error:
         return Again(describe(error, stack_limit=call.stack_limit), error.delay_ms)

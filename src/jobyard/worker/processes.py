@@ -194,6 +194,7 @@ def _place_of(function: Callable[..., object]) -> tuple[str, str]:
 
 
 def _call(job: Job, module: str, name: str, *, takes_job: bool) -> Call:
+    written_as, payload = job.portable_payload()
     return Call(
         module=module,
         function=name,
@@ -202,7 +203,8 @@ def _call(job: Job, module: str, name: str, *, takes_job: bool) -> Call:
         id=job.id,
         queue=job.queue,
         name=job.name,
-        payload=codec.encode(job.data, limit=sys.maxsize),
+        codec=written_as,
+        payload=payload,
         attempt=job.attempt,
         attempts=job.attempts,
         fence=job.fence,

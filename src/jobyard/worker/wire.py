@@ -10,6 +10,7 @@ import msgspec
 
 from jobyard import codec
 from jobyard.failure import JobError
+from jobyard.payloads import BUILT_IN
 
 __all__ = ["FromProcess", "ProcessJob"]
 
@@ -56,6 +57,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, tag="call"):
     id: str
     queue: str
     name: str
+    codec: str
     payload: bytes
     attempt: int
     attempts: int
@@ -69,13 +71,20 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, tag="call"):
             id=self.id,
             queue=self.queue,
             name=self.name,
-            data=codec.decode(self.payload),
+            data=_data_of(self.codec, self.payload),
             attempt=self.attempt,
             attempts=self.attempts,
             fence=self.fence,
             headers=self.headers,
             tags=self.tags,
         )
+
+
+def _data_of(name: str, payload: bytes) -> Any:
+    for each in BUILT_IN:
+        if each.name == name:
+            return each.decode(payload)
+    return codec.decode(payload)
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
