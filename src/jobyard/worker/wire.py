@@ -10,6 +10,7 @@ import msgspec
 
 from jobyard import codec
 from jobyard.failure import JobError
+from jobyard.options import JSON_CODEC
 from jobyard.payloads import BUILT_IN
 
 __all__ = ["FromProcess", "ProcessJob"]
@@ -57,7 +58,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, tag="call"):
     id: str
     queue: str
     name: str
-    codec: str
+    codec: str = JSON_CODEC
     payload: bytes
     attempt: int
     attempts: int
