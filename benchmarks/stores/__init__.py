@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from benchmarks.stores.postgres import PostgresStore
 from benchmarks.stores.redis import RedisStore
 from benchmarks.stores.sqlite import SqliteStore
 from benchmarks.stores.store import Store
 
 __all__ = ["STORES", "Store", "store_for"]
 
-STORES: dict[str, type[Store]] = {store.scheme: store for store in (SqliteStore, RedisStore)}
+STORES: dict[str, type[Store]] = {
+    store.scheme: store for store in (SqliteStore, PostgresStore, RedisStore)
+}
 
 
 def store_for(url: str) -> type[Store]:

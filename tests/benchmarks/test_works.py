@@ -38,15 +38,16 @@ def test_a_work_measures_and_writes_what_it_found(work: str, tmp_path: Path) -> 
     assert [entry.name for entry in tmp_path.iterdir()] == ["result.json"]
 
 
-def test_a_server_is_measured_likewise(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("store", "product"), [("redis", "Valkey"), ("postgresql", "PostgreSQL")])
+def test_a_server_is_measured_likewise(tmp_path: Path, store: str, product: str) -> None:
     path = tmp_path / "result.json"
 
-    ended = run("--store", "redis", "--only", "W1,W4,W7", "--json", str(path))
+    ended = run("--store", store, "--only", "W1,W4,W7", "--json", str(path))
 
     assert ended.returncode in {0, 1}, ended.stderr
     result = json.loads(path.read_text())
     assert {figure["work"] for figure in result["figures"]} == {"W1", "W4", "W7"}
-    assert result["store"]["product"].startswith("Valkey")
+    assert result["store"]["product"].startswith(product)
 
 
 def test_an_unknown_work_is_an_error_that_names_the_known_ones() -> None:

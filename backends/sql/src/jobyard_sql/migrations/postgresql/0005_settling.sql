@@ -141,7 +141,9 @@ BEGIN
         v_code := CASE
             WHEN s.no IS NULL THEN 3
             WHEN s.fence <> x.fence THEN 2
-            WHEN s.state <> 3 THEN CASE WHEN s.settled THEN 1 ELSE 2 END
+            -- A lease of that number with another token is not the one that settled.
+            WHEN s.state <> 3 THEN CASE WHEN s.settled AND (x.held > 0 OR NOT EXISTS (
+                SELECT 1 FROM {ns}_lease WHERE no = x.fence)) THEN 1 ELSE 2 END
             WHEN x.held = 0 THEN 2
             ELSE 0 END;
         IF v_code > 0 THEN
