@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from jobyard.coalesce import MOST_JOBS, Coalescer
-from jobyard.errors import StoreBusy
+from jobyard.errors import StoreBusy, Unsupported
 from jobyard.job import Added, AddOutcome, JobSpec, JobState
 
 
@@ -53,6 +53,24 @@ async def test_the_first_goes_at_once_and_the_rest_together() -> None:
     assert [[added.job_id for added in answer] for answer in answers] == [["a"], ["b", "c"], ["d"]]
     assert await coalescer.add(unit("e"))
     assert store.calls[2:] == [["e"]]
+
+
+async def test_what_is_wrong_with_one_is_told_to_its_caller_alone() -> None:
+    class Picky(SlowStore):
+        async def add(self, units):
+            answer = await super().add(units)
+            if any(spec.id == "bad" for unit in units for spec in unit):
+                raise Unsupported("no such wish here")
+            return answer
+
+    store = Picky()
+    coalescer = Coalescer(store)  # type: ignore[arg-type]
+    tasks = await begun(coalescer, unit("a"), unit("b"), unit("bad", "c"), unit("d"))
+    store.gate.set()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert store.calls == [["a"], ["b", "bad", "c", "d"], ["b"], ["bad", "c"], ["d"]]
+    assert [type(answer) for answer in answers] == [tuple, tuple, Unsupported, tuple]
+    assert await coalescer.add(unit("e"))
 
 
 async def test_a_call_carries_a_bounded_number_of_jobs() -> None:

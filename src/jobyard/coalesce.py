@@ -23,7 +23,7 @@ class Coalescer:
     """Sends an add at once; those that come while it is in flight go together after it.
 
     There is no timer: an add that meets no other waits for nobody. Each unit stays whole and has
-    its own answer.
+    its own answer; what is wrong with one is told to its caller alone.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -79,19 +79,34 @@ class Coalescer:
             return
         try:
             answers = await self._backend.add([unit for unit, _ in batch])
-        except BaseException as error:
-            for answer in _still_wanted(batch):
-                answer.set_exception(_own_copy(error))
-            if not isinstance(error, Exception):
-                raise
+        except Exception as error:  # noqa: BLE001 - it is for the callers, whatever it is
+            if len(batch) > 1 and not getattr(error, "transient", False):
+                await self._send_apart(batch)
+            else:
+                _tell(batch, error)
             return
+        except BaseException as error:
+            _tell(batch, error)
+            raise
         for (_, answer), added in zip(batch, answers, strict=True):
             if not answer.done():
                 answer.set_result(added)
 
+    async def _send_apart(self, batch: list[Waiting]) -> None:
+        """Find out whom an error is meant for that may be about one of them."""
+        try:
+            for each in batch:
+                await self._send([each])
+        except BaseException as error:
+            _tell(batch, error)
+            raise
 
-def _still_wanted(batch: list[Waiting]) -> list[asyncio.Future[tuple[Added, ...]]]:
-    return [answer for _, answer in batch if not answer.done()]
+
+def _tell(batch: list[Waiting], error: BaseException) -> None:
+    """Raise an error in those who still wait."""
+    for _, answer in batch:
+        if not answer.done():
+            answer.set_exception(_own_copy(error))
 
 
 def _own_copy(error: BaseException) -> BaseException:

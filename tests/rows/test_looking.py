@@ -12,7 +12,7 @@ from jobyard.errors import InvalidOption, InvalidTransition, JobActive, WrongSta
 
 
 async def one_in_each_state(service: QueueService) -> dict[str, str]:
-    """Bring a job into each state that needs no other job."""
+    """Bring a job into each state there is."""
 
     @service.handler("q", "good")
     async def good(job):
@@ -37,6 +37,7 @@ async def one_in_each_state(service: QueueService) -> dict[str, str]:
     assert len(await service.claim("q")) == 1
     jobs["waiting"] = await service.add_job("q", "good")
     jobs["delayed"] = await service.add_job("q", "good", delay=3600)
+    jobs["blocked"] = await service.add_job("q", "good", depends_on=jobs["delayed"])
     jobs["cancelled"] = await service.add_job("q", "good", delay=3600)
     assert await jobs["cancelled"].cancel()
     return {state: job.id for state, job in jobs.items()}
@@ -44,6 +45,7 @@ async def one_in_each_state(service: QueueService) -> dict[str, str]:
 
 async def test_k060_each_state_is_reached_and_counted(service: QueueService, make) -> None:
     ids = await one_in_each_state(service)
+    assert set(ids) == set(JobState)
     other = await make()
     for state, job_id in ids.items():
         assert (await other.get_job(job_id)).state == state

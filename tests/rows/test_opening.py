@@ -158,6 +158,24 @@ async def test_a_service_opens_again_after_it_was_closed(url: str, make) -> None
             assert (await service.get_stats("q")).waiting == expected
 
 
+async def test_tasks_that_open_at_once_open_once(url: str, monkeypatch) -> None:
+    service = QueueService(url)
+    calls = []
+    prepare = service.backend.prepare
+
+    async def counted():
+        calls.append(service.backend)
+        await prepare()
+
+    monkeypatch.setattr(service.backend, "prepare", counted)
+    await asyncio.gather(*(service.open() for _ in range(5)))
+    assert len(calls) == 1
+    await service.add_job("q", "n")
+    await service.close()
+    with pytest.raises(BackendClosed):
+        await service.backend.get(["1"])
+
+
 async def test_a_service_that_cannot_finish_opening_lets_go_of_the_store(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterable
 from types import TracebackType
@@ -55,6 +56,7 @@ class Lifetime:
         self._waiters = Waiters(self.backend)
         self._announcer = Announcer()
         self._undeclared: set[str] = set()
+        self._opening: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
         self._is_open = False
         self._is_connected = False
 
@@ -64,8 +66,17 @@ class Lifetime:
         Raises `BackendUnavailable`, `StorageTooNew`, with `migrate="check"` `StorageNotPrepared`,
         with `strict` `WeakStorage`.
         """
-        if self._is_open:
-            return self
+        async with self._one_at_a_time():
+            return self if self._is_open else await self._open()
+
+    def _one_at_a_time(self) -> asyncio.Lock:
+        """Let only one of several tasks open; a lock is of one event loop."""
+        loop = asyncio.get_running_loop()
+        if self._opening is None or self._opening[0] is not loop:
+            self._opening = loop, asyncio.Lock()
+        return self._opening[1]
+
+    async def _open(self) -> Self:
         if SettingUp.is_now:
             raise ConfigError(UNGUARDED)
         await self.backend.open()
