@@ -43,7 +43,7 @@ class RedisBackend(Backend):
     cluster.
     """
 
-    contract: ClassVar[tuple[int, int]] = (0, 2)
+    contract: ClassVar[tuple[int, int]] = (0, 3)
     capabilities: ClassVar[Capability] = Capability.SHARED | Capability.DURABLE | Capability.PUSH
 
     def __init__(
@@ -223,7 +223,7 @@ class RedisBackend(Backend):
 
     async def control(self, queue: str, control: Control) -> None:
         """Apply a control to a queue."""
-        await self._link.run("control", queue, edits.control_argument(control))
+        await self._link.run("control", queue, *edits.control_arguments(control))
 
     async def sweep(self, sweep: Sweep, *, limit: int = 1_000) -> Swept:
         """Remove jobs in one bounded step."""

@@ -29,7 +29,7 @@ from jobyard.edits import (
     Sweep,
     Swept,
 )
-from jobyard.errors import QueueNotEmpty, Unsupported
+from jobyard.errors import QueueNotEmpty
 from jobyard.job import FINISHED, JobState
 from jobyard.limit import HoldBack, Limit
 from jobyard_redis.link import Argument
@@ -81,19 +81,27 @@ def changed_from(said: bytes) -> tuple[Changed, ...]:
     )
 
 
-def control_argument(control: Control) -> str:
+def control_arguments(control: Control) -> list[Argument]:
     """Write a control for the script."""
     match control:
         case Declare():
-            return "declare"
+            return ["declare"]
         case Pause():
-            return "pause"
+            return ["pause"]
         case Resume():
-            return "resume"
-        case Limit() | HoldBack():
-            raise Unsupported("jobyard-redis has no limits of queues and names yet")
+            return ["resume"]
+        case Limit(name=name, concurrency=concurrency, rate=rate):
+            of_rate: list[Argument] = ["", ""] if rate is None else [rate.count, rate.per_ms]
+            return ["limit", _limited(name), "" if concurrency is None else concurrency, *of_rate]
+        case HoldBack(ms=ms, name=name):
+            return ["hold", _limited(name), ms]
         case _:
             assert_never(control)
+
+
+def _limited(name: str | None) -> str:
+    """Write whether a queue is meant, or a name in it."""
+    return "q" if name is None else f"n{name}"
 
 
 def sweep_arguments(sweep: Sweep) -> tuple[str, list[Argument]]:

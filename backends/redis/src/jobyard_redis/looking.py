@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from jobyard.job import JobRecord
+from jobyard.limit import LimitInfo, Rate
 from jobyard.query import Counts, JobQuery, Page, QueueInfo
 from jobyard_redis.link import Argument, Link
 from jobyard_redis.records import CODES, job_record
@@ -78,7 +79,7 @@ async def logs(link: Link, job_id: str, *, after: int, limit: int) -> Page[str]:
 
 def queue_info(said: Sequence[Any]) -> QueueInfo:
     """Read what a script shows of a queue."""
-    name, word, oldest, *counts = said
+    name, word, oldest, *counts, limits = said
     waiting, delayed, blocked, active, completed, failed, cancelled, stalled, dead = counts
     return QueueInfo(
         name=name.decode(),
@@ -95,4 +96,23 @@ def queue_info(said: Sequence[Any]) -> QueueInfo:
             dead=dead,
         ),
         oldest_due=int(oldest) if oldest else None,
+        limits=tuple(_limit_info(*each) for each in sorted(_pairs(limits), key=_queue_first)),
+    )
+
+
+def _pairs(said: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    return list(zip(said[::2], said[1::2], strict=True))
+
+
+def _queue_first(limit: tuple[bytes, bytes]) -> tuple[bool, bytes]:
+    return limit[0] != b"q", limit[0]
+
+
+def _limit_info(field: bytes, row: bytes) -> LimitInfo:
+    most, count, per, held_until, *_ = row.split(b"|")
+    return LimitInfo(
+        name=None if field == b"q" else field[1:].decode(),
+        concurrency=int(most) if most else None,
+        rate=Rate(int(count), int(per)) if count else None,
+        held_until=int(held_until) or None,
     )

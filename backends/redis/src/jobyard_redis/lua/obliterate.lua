@@ -1,7 +1,7 @@
 -- obliterate: removes a queue and all that it holds, a step of it.
 --
 -- flags: allow-oom
--- include: step job moves kin gates keys removing close
+-- include: step job moves kin gates keys limits removing close
 -- Arguments: now, limit, queue, 1 to remove active jobs too.
 -- Result: as drain, or the number of active jobs alone, which keep it from happening.
 -- Effect: the queue gives nothing from the first step on, and is not known after the last.
@@ -73,5 +73,6 @@ else
     call('HDEL', yard .. ':queues', queue)
     call('DEL', yard .. ':tally:' .. queue)
     call('UNLINK', yard .. ':dedup:' .. queue)
+    limits.drop(queue, true)
 end
 return { #removed, left }

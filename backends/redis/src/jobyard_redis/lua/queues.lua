@@ -1,10 +1,11 @@
 -- queues: shows queues, all or some.
 --
 -- flags: no-writes
--- include: step job moves
+-- include: step job moves limits
 -- Arguments: now, and the names of the queues to show; none for all.
 -- Result: for each that is known its name, its word, the earliest waiting due or empty, and its
--- jobs waiting, delayed, blocked, active, completed, failed, cancelled, stalled and dead.
+-- jobs waiting, delayed, blocked, active, completed, failed, cancelled, stalled and dead; then its
+-- limits, each of field and row as parts/limits.lua says.
 -- Effect: none.
 
 local names = several(#ARGV - 1)
@@ -51,6 +52,7 @@ local function show(queue, word)
     for state in string.gmatch('cfxsl', '.') do
         shown[#shown + 1] = on_shelves(queue, state)
     end
+    shown[#shown + 1] = call('HGETALL', yard .. ':limits:' .. queue)
     return shown
 end
 

@@ -1,7 +1,7 @@
 -- settle: ends runs, and claims the next jobs in the same step.
 --
 -- flags: allow-oom
--- include: step job moves kin gates keys holding claiming giving close
+-- include: step job moves kin gates keys limits holding claiming giving close
 -- Arguments: now; the number of sections of plain completed runs, each of what becomes of the
 -- record ('k' kept, 'd' dropped), lease id, queue, name, the sum of the run times, the number of
 -- jobs, and for each its member, its run time and the end of its facts ("size\nresult"); the
@@ -36,6 +36,7 @@ local function complete(section, lease, members, runs, tails)
         line[2 * index - 1], line[2 * index] = text(now), member
     end
     each_piece('HDEL', yard .. ':running:' .. section.queue, ids)
+    limits.finish(section.queue, section.name, #members)
     if section.kind == 'k' then
         each_piece('HSET', yard .. ':facts', facts)
         each_piece('ZADD', shelf(section.queue, 'c', 'done'), line)

@@ -8,6 +8,7 @@ local MAX_BATCH, MAX_PROMOTED = 1000, 1000
 
 local function read_source()
     local source = { queue = arg(), limit = number() }
+    source.most = source.limit
     local names = number()
     source.names = names >= 0 and several(names) or nil
     local channels = number()
@@ -49,8 +50,10 @@ local function open_queues(want)
     return open
 end
 
-local function next_due(open)
-    local earliest
+-- When the earliest delayed job of some queues is due, or what waits in the lanes of the sources and
+-- is kept back by a hold or a rate may be given (LIMIT-5), if that is before.
+local function next_due(open, openings)
+    local earliest = openings
     for _, queue in ipairs(open) do
         local first = call('ZRANGE', yard .. ':delayed:' .. queue, 0, 0, 'WITHSCORES')
         if first[1] and (not earliest or tonumber(first[2]) < earliest) then
@@ -157,6 +160,26 @@ local function sift_down(heap, at, size)
     heap[at] = cursor
 end
 
+-- Whether the source of a cursor, and the limiters that bound its jobs, leave room for another.
+local function has_room(cursor)
+    if cursor.source.limit <= 0 then
+        return false
+    end
+    for _, limiter in ipairs(cursor.limiters) do
+        if limiter.left <= 0 then
+            return false
+        end
+    end
+    return true
+end
+
+local function use_room(cursor, count)
+    cursor.source.limit = cursor.source.limit - count
+    for _, limiter in ipairs(cursor.limiters) do
+        limiter.left = limiter.left - count
+    end
+end
+
 -- Goes through the common head of all cursors, in claim order; `take` says whether a job counts.
 local function merge(cursors, limit, take)
     local heap, size, chosen = {}, 0, 0
@@ -171,14 +194,14 @@ local function merge(cursors, limit, take)
     end
     while size > 0 and chosen < limit do
         local cursor = heap[1]
-        local goes_on = cursor.source.limit > 0
+        local goes_on = has_room(cursor)
         if goes_on then
             if take(cursor) then
                 chosen = chosen + 1
-                cursor.source.limit = cursor.source.limit - 1
+                use_room(cursor, 1)
             end
             cursor.at = cursor.at + 2
-            goes_on = cursor.source.limit > 0 and settle_on(cursor)
+            goes_on = has_room(cursor) and settle_on(cursor)
         end
         if not goes_on then
             heap[1] = heap[size]
@@ -191,16 +214,28 @@ local function merge(cursors, limit, take)
     end
 end
 
+-- The limiters of a lane, each with what room it leaves; lanes share them.
+local function limiters_of(queue, lane)
+    local found = limits.of_lane(queue, lane)
+    for _, limiter in ipairs(found) do
+        limiter.left = limiter.left or limits.room(limiter)
+    end
+    return found
+end
+
 local function cursors_of(want, open)
     local cursors = {}
     for _, source in ipairs(want.sources) do
         if open[source.queue] and source.limit > 0 then
             for _, lane in ipairs(lanes_of(source)) do
-                cursors[#cursors + 1] = {
+                local cursor = {
                     source = source, queue = source.queue, lane = lane,
                     key = yard .. ':lane:' .. source.queue .. ':' .. lane,
-                    chunk = {}, base = 0, at = 1,
+                    chunk = {}, base = 0, at = 1, limiters = limiters_of(source.queue, lane),
                 }
+                if has_room(cursor) then
+                    cursors[#cursors + 1] = cursor
+                end
             end
         end
     end

@@ -38,20 +38,25 @@ local function is_past(member)
     return true
 end
 
--- Takes the head of a lane, or of several: members, and the queue of each.
+-- Takes the head of a lane, or of several: members, and queue and lane of each.
 local function take_head(cursors, limit)
-    local members, queues = {}, {}
+    local members, queues, lanes = {}, {}, {}
     if #cursors == 1 then
         local cursor = cursors[1]
-        members = call('ZRANGE', cursor.key, 0, math.min(limit, cursor.source.limit) - 1)
+        local most = math.min(limit, cursor.source.limit)
+        for _, limiter in ipairs(cursor.limiters) do
+            most = math.min(most, limiter.left)
+        end
+        members = call('ZRANGE', cursor.key, 0, most - 1)
         cursor.taken = #members
         for index = 1, #members do
-            queues[index] = cursor.queue
+            queues[index], lanes[index] = cursor.queue, cursor.lane
         end
     else
         merge(cursors, limit, function(cursor)
             cursor.taken = (cursor.taken or 0) + 1
-            members[#members + 1], queues[#queues + 1] = cursor.member, cursor.queue
+            local index = #members + 1
+            members[index], queues[index], lanes[index] = cursor.member, cursor.queue, cursor.lane
             return true
         end)
     end
@@ -62,11 +67,26 @@ local function take_head(cursors, limit)
             lessened[cursor.queue] = true
         end
     end
-    return members, queues
+    return members, queues, lanes
+end
+
+-- Notes for the limiters of a queue what a claim took of it.
+local function count_started(queue, queues, lanes, fence)
+    if next(limits.of(queue)) == nil then
+        return
+    end
+    local names = {}
+    for index, of_job in ipairs(queues) do
+        if of_job == queue then
+            local name = string.match(lanes[index], '[^/]*$')
+            names[name] = (names[name] or 0) + 1
+        end
+    end
+    limits.start(queue, names, fence)
 end
 
 -- Leases jobs to the worker of a claim, all under one fence (CLAIM-6).
-local function lease_out(want, ids, queues)
+local function lease_out(want, ids, queues, lanes)
     local fence = text(call('HINCRBY', yard, 'fence', 1))
     local of_queue, mixed, lines = {}, false, {}
     for index, id in ipairs(ids) do
@@ -97,6 +117,7 @@ local function lease_out(want, ids, queues)
     for queue, held in pairs(of_queue) do
         local key = yard .. ':running:' .. queue
         each_piece('HSET', key, held)
+        count_started(queue, queues, lanes, fence)
         tally(queue, 's', #held / 2)
         tally(queue, 'p', call('HLEN', key))
     end
@@ -135,40 +156,76 @@ local function answer(due, fence, ends, ids, own_ends)
     }
 end
 
+-- Whether anybody waits in a lane who may be given; those past their time to live are ended.
+local function is_awaited(key, may_change)
+    for _ = 1, MAX_BATCH do
+        local head = call('ZRANGE', key, 0, 0)[1]
+        if not head then
+            return false
+        end
+        if not may_change or not is_past(head) then
+            return true
+        end
+    end
+    return true
+end
+
+-- The earliest instant from which neither a hold nor a rate keeps back what waits in some lane.
+local function openings(want, open)
+    local earliest
+    for _, source in ipairs(want.sources) do
+        local is_limited = open[source.queue] and source.most > 0
+            and next(limits.of(source.queue)) ~= nil
+        for _, lane in ipairs(is_limited and lanes_of(source) or {}) do
+            local at = now
+            for _, limiter in ipairs(limits.of_lane(source.queue, lane)) do
+                at = math.max(at, limits.opens_at(limiter))
+            end
+            if at > now and at < (earliest or math.huge)
+                and is_awaited(yard .. ':lane:' .. source.queue .. ':' .. lane, want.limit > 0) then
+                earliest = at
+            end
+        end
+    end
+    return earliest
+end
+
 local function give_again(want, lease, open)
     local ids, own_ends = {}, {}
     for index, each in ipairs(taken_by(lease)) do
         ids[index], own_ends[index] = each.id, text(each.ends)
     end
-    return answer(next_due(open), lease.fence, lease.ends, ids, own_ends)
+    return answer(next_due(open, openings(want, open)), lease.fence, lease.ends, ids, own_ends)
 end
 
 local function claim(want)
     local open = open_queues(want)
     if want.limit <= 0 or #want.sources == 0 then
-        return answer(next_due(open), nil, nil, {}, {})
+        return answer(next_due(open, openings(want, open)), nil, nil, {}, {})
     end
     local lease = lease_named(want.lease_id)
     if lease then
         return give_again(want, lease, open)
     end
     promote(open, want.instant)
-    local members, queues = take_head(cursors_of(want, open), want.limit)
-    local ids, from, taken = {}, {}, {}
+    local members, queues, lanes = take_head(cursors_of(want, open), want.limit)
+    local ids, from, taken, of_lane = {}, {}, {}, {}
     for index, member in ipairs(members) do
         if not is_past(member) then
             ids[#ids + 1] = id_of(member)
             from[#from + 1] = queues[index]
             taken[#taken + 1] = member
+            of_lane[#of_lane + 1] = lanes[index]
         end
     end
     local is_short = #ids < #members
     if #ids == 0 then
-        return answer(is_short and now or next_due(open), nil, nil, ids, {})
+        local due = is_short and now or next_due(open, openings(want, open))
+        return answer(due, nil, nil, ids, {})
     end
-    local fence = lease_out(want, ids, from)
+    local fence = lease_out(want, ids, from, of_lane)
     start(ids, taken)
-    local due = is_short and now or next_due(open)
+    local due = is_short and now or next_due(open, openings(want, open))
     local found = answer(due, fence, now + want.ttl, ids, {})
     if logging then
         tell_active(want, ids, from, found[6], found[7])

@@ -1,8 +1,8 @@
 -- The moves: every way of a job from one place in the yard to another.
 --
--- Whatever moves jobs includes gates, keys and kin after this: what holds jobs back.
+-- Whatever moves jobs includes gates, keys, kin and limits after this: what holds jobs back.
 
-local gates, keys, kin = {}, {}, {}
+local gates, keys, kin, limits = {}, {}, {}, {}
 
 local BAND, MIDDLE = 2 ^ 43, 2 ^ 42
 local LAST_INSTANT = 2 ^ 42 - 1
@@ -156,6 +156,7 @@ local function leave(job)
     elseif state == 'a' then
         call('HDEL', yard .. ':running:' .. job.queue, job.id)
         let_go(job.lease, 1)
+        limits.finish(job.queue, job.name, 1)
         lessened[job.queue] = true
     else
         unshelve(job, state)
