@@ -12,7 +12,7 @@ from typing import Final
 
 from jobyard.errors import InvalidName
 
-__all__ = ["check_job_id", "check_name", "new_job_id", "new_lease_id"]
+__all__ = ["check_job_id", "check_name", "is_job_id", "new_job_id", "new_lease_id"]
 
 NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 JOB_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
@@ -75,10 +75,15 @@ def check_name(name: object, what: str) -> str:
 
 def check_job_id(job_id: object) -> str:
     """Answer a custom job id, or raise `InvalidName` saying what is allowed."""
-    if isinstance(job_id, str) and JOB_ID.fullmatch(job_id):
+    if isinstance(job_id, str) and is_job_id(job_id):
         return job_id
     msg = f"a job id is 1 to 128 of the characters A-Z a-z 0-9 _ . : - , not {_shown(job_id)}"
     raise InvalidName(msg)
+
+
+def is_job_id(job_id: object) -> bool:
+    """Tell whether a job may have such an id; a store need not be asked for any other."""
+    return isinstance(job_id, str) and JOB_ID.fullmatch(job_id) is not None
 
 
 def _shown(value: object) -> str:

@@ -8,7 +8,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobyard import JobNotFound, JobState, LeaseLost, QueueService, Reason
-from jobyard.errors import InvalidOption, InvalidTransition, JobActive, WrongState
+from jobyard.errors import (
+    InvalidName,
+    InvalidOption,
+    InvalidTransition,
+    JobActive,
+    WrongState,
+)
 
 
 async def one_in_each_state(service: QueueService) -> dict[str, str]:
@@ -320,3 +326,38 @@ async def test_k057_b03_who_lost_its_lease_changes_nothing(service: QueueService
     assert (after.progress, await job.logs()) == (None, [])
     await service.close()
     await work
+
+
+@pytest.mark.parametrize("job_id", ["", "a b", "\ud800", "a\0b", "x" * 129, "ü"], ids=ascii)
+async def test_an_id_that_no_job_can_have_is_of_none(service: QueueService, job_id: str) -> None:
+    there = await service.add_job("q", "n")
+    for call in (
+        service.get_job(job_id),
+        service.wait_for(job_id),
+        service.cancel_job(job_id),
+        service.remove_job(job_id),
+        service.update_job_data(job_id, 1),
+    ):
+        with pytest.raises(JobNotFound):
+            await call
+    assert await service.job_logs(job_id) == []
+    found = await service.get_jobs([job_id, there.id, job_id, there.id])
+    assert [job and job.id for job in found] == [None, there.id, None, there.id]
+
+
+@pytest.mark.parametrize("queue", ["", "a b", "\ud800", "a\0b", "x" * 65], ids=ascii)
+async def test_a_name_that_no_queue_can_have_is_refused(service: QueueService, queue: str) -> None:
+    for call in (
+        service.get_stats(queue),
+        service.get_metrics(queue),
+        service.list_jobs(queue),
+        service.retry_jobs(queue),
+        service.clean_jobs(queue=queue, older_than=0),
+        service.drain_queue(queue),
+        service.obliterate_queue(queue),
+        service.pause_queue(queue),
+        service.claim(queue),
+        service.peek(queue),
+    ):
+        with pytest.raises(InvalidName):
+            await call

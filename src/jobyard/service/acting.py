@@ -26,6 +26,7 @@ from jobyard.edits import (
 from jobyard.errors import InvalidOption, InvalidTransition, JobActive, JobFailed, JobNotFound
 from jobyard.failure import JobError, pack_error, unpack_error
 from jobyard.handle import Job
+from jobyard.ids import is_job_id
 from jobyard.job import JobRecord, JobState
 from jobyard.options import priority_of
 from jobyard.service.lifetime import Lifetime
@@ -49,7 +50,9 @@ class Acting(Lifetime):
     async def get_jobs(self, job_ids: Sequence[str]) -> list[Job | None]:
         """Get jobs by id, in the order asked, `None` for one that there is not."""
         await self._usable()
-        records = await self.backend.get(job_ids)
+        asked = [job_id for job_id in job_ids if is_job_id(job_id)]
+        found = dict(zip(asked, await self.backend.get(asked), strict=True))
+        records = [found.get(job_id) for job_id in job_ids]
         return [None if record is None else self._job(record) for record in records]
 
     async def wait_for(self, job_id: str, *, timeout: Duration | None = None) -> Any:
@@ -61,7 +64,7 @@ class Acting(Lifetime):
         await self._usable()
         seconds = None if timeout is None else to_ms(timeout, "timeout") / 1000
         async with asyncio.timeout(seconds):
-            record = await self._waiters.wait(job_id)
+            record = await self._waiters.wait(job_id) if is_job_id(job_id) else None
         if record is None:
             raise JobNotFound(_missing(job_id))
         if record.state is JobState.COMPLETED:
@@ -74,6 +77,8 @@ class Acting(Lifetime):
     async def job_logs(self, job_id: str, *, after: int = 0, limit: int = 1_000) -> list[str]:
         """Read the lines of a job's log, oldest first, skipping `after` of them."""
         await self._usable()
+        if not is_job_id(job_id):
+            return []
         return list((await self.backend.logs(job_id, after=after, limit=limit)).items)
 
     async def promote_job(self, job_id: str) -> None:
@@ -173,6 +178,8 @@ class Acting(Lifetime):
 
     async def _change(self, job_id: str, change: Change) -> Changed:
         await self._usable()
+        if not is_job_id(job_id):
+            raise JobNotFound(_missing(job_id))
         (changed,) = await self.backend.change([job_id], change)
         match changed.outcome:
             case ChangeOutcome.NOT_FOUND:

@@ -104,6 +104,7 @@ class Operating(Acting):
 
     async def get_stats(self, queue: str) -> QueueStats:
         """Count a queue's jobs by state; raises `QueueNotFound` for one nobody has used."""
+        check_name(queue, "queue name")
         await self._usable()
         infos = await self.backend.queues([queue])
         if not infos:
@@ -113,6 +114,7 @@ class Operating(Acting):
 
     async def get_metrics(self, queue: str, *, window: Duration = 300) -> QueueMetrics:
         """Tell what happened in a queue since it was made, and its throughput over `window`."""
+        check_name(queue, "queue name")
         await self._usable()
         window_ms = to_ms(window, "window", least=1_000)
         infos = await self.backend.queues([queue])
@@ -145,6 +147,8 @@ class Operating(Acting):
     ) -> int:
         """Let every failed, cancelled, stalled or dead job run again; return how many."""
         states = read_states(state)
+        if queue is not None:
+            check_name(queue, "queue name")
         if not states <= REVIVABLE:
             msg = (
                 f"jobs can be retried from {_listed(REVIVABLE)}, not {_listed(states - REVIVABLE)}"
@@ -178,10 +182,13 @@ class Operating(Acting):
             msg = f"only finished jobs are cleaned ({_listed(FINISHED)}), not {wrong}"
             raise InvalidOption(msg)
         age = to_ms(older_than, "older_than")
+        if queue is not None:
+            check_name(queue, "queue name")
         return await self._sweep(Clean(states=chosen, older_than_ms=age, queue=queue))
 
     async def drain_queue(self, queue: str, *, delayed: bool = False) -> int:
         """Delete the waiting jobs of a queue, with `delayed` those too; return how many."""
+        check_name(queue, "queue name")
         return await self._sweep(Drain(queue=queue, delayed=delayed))
 
     async def obliterate_queue(self, queue: str, *, force: bool = False) -> int:
@@ -189,6 +196,7 @@ class Operating(Acting):
 
         Raises `QueueNotEmpty` while a job of it runs, unless `force` takes it from its worker.
         """
+        check_name(queue, "queue name")
         return await self._sweep(Obliterate(queue=queue, force=force))
 
     async def _sweep(self, sweep: Sweep) -> int:
@@ -219,6 +227,8 @@ def _query(
     created_before: datetime | None,
     newest_first: bool,  # noqa: FBT001 - passed through from a keyword
 ) -> JobQuery:
+    if queue is not None:
+        check_name(queue, "queue name")
     names = None if name is None else frozenset([name] if isinstance(name, str) else name)
     return JobQuery(
         queue=queue,
