@@ -27,8 +27,27 @@ from backends.sqlite.tests.handles import at, spec, want
 
 from jobyard.clock import ManualClock
 from jobyard.edits import Cancel, Drain, Obliterate, Pause, Remove, Retention, Revive
-from jobyard.job import Retain
-from jobyard.lease import Claim, Done, Lease, LogLine, Progress, Retried, Settlement, Source
+from jobyard.job import (
+    Dedup,
+    DedupMode,
+    Dependency,
+    Group,
+    JobSpec,
+    RateKey,
+    Reason,
+    Retain,
+)
+from jobyard.lease import (
+    Claim,
+    Done,
+    Failed,
+    Lease,
+    LogLine,
+    Progress,
+    Retried,
+    Settlement,
+    Source,
+)
 from jobyard.presence import WorkerInfo
 from jobyard.schedule import ScheduleRecord
 from jobyard_sqlite.backend import SqliteBackend
@@ -146,6 +165,81 @@ async def drain(run: Run) -> None:
     await run.backend.sweep(Drain(queue="emails"), limit=2)
 
 
+def tied(job_id: str, **fields: Any) -> JobSpec:
+    return spec(job_id, queue="tied", **fields)
+
+
+async def add_tied(run: Run) -> None:
+    """Two groups, a rate, a key and a chain of parents, in one call."""
+    group, rate = Group(key="g"), RateKey(key="r", count=1, per_ms=1_000)
+    await run.backend.add(
+        [
+            tuple(tied(f"g{n}", group=group, max_crashes=1) for n in range(3)),
+            tuple(tied(f"r{n}", rate=rate, group=Group(key="h", limit=2)) for n in range(3)),
+            (
+                tied("p"),
+                tied("c", depends_on=(Dependency(parent="p"),)),
+                tied("d", depends_on=(Dependency(parent="c"),), group=group),
+            ),
+            (tied("k", dedup=Dedup(key="k")), tied("l", dedup=Dedup(key="k"))),
+        ]
+    )
+
+
+def want_tied(run: Run, limit: int) -> Claim:
+    return run.want(limit, sources=(Source(queue="tied"),))
+
+
+async def take_tied(run: Run) -> None:
+    run.took((await run.backend.claim(want_tied(run, 10))).leases)
+
+
+async def settle_tied(run: Run) -> None:
+    """A place, a slot and a parent are given on; the next are taken in the same call."""
+    ended = [Settlement(run.leases[each], Done()) for each in ("g0", "r0", "p")]
+    ended.append(Settlement(run.leases["k"], Retried(0)))
+    run.clock.advance(ms=1_000)
+    answer = await run.backend.settle(ended, claim=want_tied(run, 10))
+    assert answer.claimed is not None
+    run.took(answer.claimed.leases)
+
+
+async def widen(run: Run) -> None:
+    """A greater limit lets jobs on that were held back."""
+    jobs = (
+        tied("g3", group=Group(key="g", limit=2)),
+        tied("r3", rate=RateKey(key="r", count=2, per_ms=1_000)),
+        tied("m", dedup=Dedup(key="k", mode=DedupMode.REPLACE)),
+    )
+    await run.backend.add([jobs])
+
+
+async def cancel_tied(run: Run) -> None:
+    await run.backend.change(["g2", "r1"], Cancel())
+
+
+async def fail_tied(run: Run) -> None:
+    """The failure of a parent fails its child, whose place goes on."""
+    await run.backend.settle([Settlement(run.leases["c"], Failed(Reason.EXHAUSTED))])
+
+
+async def revive_tied(run: Run) -> None:
+    await run.backend.change(["d", "g2"], Revive())
+
+
+async def reap_tied(run: Run) -> None:
+    run.clock.advance(ms=5_000)
+    await run.backend.reap(limit=100)
+
+
+async def drain_tied(run: Run) -> None:
+    await run.backend.sweep(Drain(queue="tied", delayed=True), limit=3)
+
+
+async def obliterate_tied(run: Run) -> None:
+    await run.backend.sweep(Obliterate(queue="tied", force=True))
+
+
 async def retain(run: Run) -> None:
     run.clock.advance(ms=10)
     await run.backend.sweep(Retention(completed_ms=1, others_ms=1, count=1))
@@ -172,7 +266,17 @@ CALLS: tuple[Callable[[Run], Awaitable[None]], ...] = (
     fire,
     obliterate,
     drain,
+    add_tied,
+    take_tied,
+    settle_tied,
+    widen,
+    cancel_tied,
+    fail_tied,
+    revive_tied,
+    reap_tied,
+    drain_tied,
     retain,
+    obliterate_tied,
 )
 
 

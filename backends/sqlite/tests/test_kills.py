@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from backends.sqlite.tests.audit import Dump, dump, reading, troubles
 from backends.sqlite.tests.handles import Start, at, line, rest_of, want
-from backends.sqlite.tests.scenario import CALLS, make, play
+from backends.sqlite.tests.scenario import CALLS, Run, add_tied, make, play, take_tied
 
 from jobyard.clock import ManualClock
 from jobyard.job import JobRecord, JobState
@@ -97,6 +97,38 @@ async def test_a_call_is_done_as_a_whole_whenever_its_caller_dies(tmp_path: Path
         assert ends[call, -signal.SIGKILL, True] == 1, work
         assert ends[call, 0, True] == 1, work
     assert {code for _, code, _ in ends} == {-signal.SIGKILL, 0}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE jobyard_gate SET taken = taken + 1 WHERE key = 'g'",
+        "UPDATE jobyard_gate SET members = members - 1 WHERE key = 'h'",
+        "UPDATE jobyard_gate SET taken = taken - 1 WHERE key = 'r'",
+        "UPDATE jobyard_gated SET slot_at = 1 WHERE slot_at IS NULL",
+        "UPDATE jobyard_gate SET room = 9",
+        "DELETE FROM jobyard_gate WHERE key = 'g'",
+        "UPDATE jobyard_gated SET placed = 0",
+        "DELETE FROM jobyard_gated",
+        "UPDATE jobyard_job SET dedup = NULL",
+        "UPDATE jobyard_dep SET waits = 0",
+        "UPDATE jobyard_job SET flags = flags & ~1024",
+        "UPDATE jobyard_dep SET child = 999, at = child",
+    ],
+)
+async def test_the_audit_sees_what_is_wrong(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "jobs.db"
+    await make(path)
+    run = Run(path)
+    await run.backend.open()
+    for call in (add_tied, take_tied):
+        await call(run)
+    await run.backend.close()
+    assert troubles(path) == []
+    with reading(path) as connection:
+        connection.execute(damage)
+        connection.commit()
+    assert troubles(path) != []
 
 
 async def test_a_log_that_was_written_in_part_holds_whole_calls(tmp_path: Path) -> None:
