@@ -111,10 +111,11 @@ class Gating:
         )
         self.hold_on = self._sql("UPDATE {ns}_dedup SET until = ? WHERE queue = ? AND key = ?")
         self.set_body = self._sql("UPDATE {ns}_job SET payload = ?, options = ? WHERE no = ?")
-        self.drop_outdated_keys = self._sql(
-            "DELETE FROM {ns}_dedup WHERE (queue, key) IN (SELECT d.queue, d.key FROM {ns}_dedup d "
-            "WHERE d.until IS NOT NULL AND d.until <= ? ORDER BY d.until LIMIT ?)"
+        self.outdated_keys = self._sql(
+            "SELECT queue, key FROM {ns}_dedup WHERE until IS NOT NULL AND until <= ? "
+            "ORDER BY until LIMIT ?"
         )
+        self.drop_key = self._sql("DELETE FROM {ns}_dedup WHERE queue = ? AND key = ?")
 
     def _parents(self) -> None:
         self.there = self._sql(
@@ -176,11 +177,10 @@ class Gating:
         by_no = "no IN (SELECT value FROM json_each(?))"
         self.erase_gated = self._sql("DELETE FROM {ns}_gated WHERE " + by_no)
         self.erase_parents = self._sql("DELETE FROM {ns}_dep WHERE child IN " + by_no[6:])
-        self.erase_keys = self._sql(
-            "DELETE FROM {ns}_dedup WHERE (queue, key) IN (SELECT j.queue, j.dedup "
-            "FROM json_each(?1) e CROSS JOIN {ns}_job j ON j.no = e.value "
-            "WHERE j.dedup IS NOT NULL) AND until IS NULL AND no IN "
-            "(SELECT value FROM json_each(?1))"
+        self.held_keys = self._sql(
+            "SELECT d.queue, d.key FROM json_each(?) e CROSS JOIN {ns}_job j ON j.no = e.value "
+            "CROSS JOIN {ns}_dedup d ON d.queue = j.queue AND d.key = j.dedup "
+            "WHERE d.no = j.no AND d.until IS NULL"
         )
         self.forget_queue = tuple(
             self._sql(text)

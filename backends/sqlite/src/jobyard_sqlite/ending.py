@@ -192,7 +192,7 @@ def erase(tx: Transaction, numbers: Sequence[int], flags: int) -> None:
     if flags & CHILD:
         tx.run(tx.gating.erase_parents, listed)
     if flags & KEYED:
-        tx.run(tx.gating.erase_keys, listed)
+        tx.run_many(tx.gating.drop_key, tx.rows(tx.gating.held_keys, listed))
     tx.run(tx.moves.erase_expiry, listed)
     for statement in tx.moves.erase:
         tx.run(statement, listed)

@@ -81,7 +81,7 @@ class Gates:
 
     def load(self, numbers: Iterable[int]) -> None:
         """Read some gates at once, because they are going to be asked for."""
-        missing = sorted(set(numbers) - self._by_id.keys())
+        missing = sorted({number for number in numbers if number not in self._by_id})
         if missing:
             rows = self._cursor.execute(self._gating.gates, (json.dumps(missing),)).fetchall()
             for row in rows:
@@ -89,8 +89,11 @@ class Gates:
 
     def __getitem__(self, number: int) -> Gate:
         """Return the gate of a job that has not finished."""
-        self.load((number,))
-        return self._by_id[number]
+        gate = self._by_id.get(number)
+        if gate is None:
+            self.load((number,))
+            gate = self._by_id[number]
+        return gate
 
     def _know(self, gate: Gate) -> Gate:
         self._by_id[gate.id] = gate

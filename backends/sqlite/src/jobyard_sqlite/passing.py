@@ -124,7 +124,7 @@ def strike_off(
         places.changed = True
         if placed:
             places.taken -= 1
-            fill(tx, places)
+            fill(tx, places, queue)
         if not places.members:
             tx.gates.drop(places)
             _tell_end(tx, queue, places.key)
@@ -153,8 +153,11 @@ def _tell_end(tx: Transaction, queue: str, key: str) -> None:
         )
 
 
-def fill(tx: Transaction, places: Gate) -> None:
-    """Let blocked jobs of a group have what places are free; they are due now (GROUP-3)."""
+def fill(tx: Transaction, places: Gate, queue: str) -> None:
+    """Let blocked jobs of a group, which is of a queue, have what places are free.
+
+    They are due now (GROUP-3).
+    """
     while places.is_free and places.members > places.taken:
         head = tx.row(tx.gating.first_blocked, (places.id,))
         if head is None:
@@ -165,20 +168,20 @@ def fill(tx: Transaction, places: Gate) -> None:
             leave(tx, job)
             admit(tx, job, due=tx.now)
         else:
-            _let_on(tx, places, head)
+            _let_on(tx, places, head, queue)
 
 
-def _let_on(tx: Transaction, places: Gate, head: Sequence[int]) -> None:
+def _let_on(tx: Transaction, places: Gate, head: Sequence[int], queue: str) -> None:
     """Let a job wait that was blocked for a place alone: what most jobs of groups come by."""
-    prio, due, number, queue, lane, failures, crashes, flags, grp = head
+    prio, due, number, of, lane, failures, crashes, flags, grp = head
     tx.run(tx.gating.unblock, (places.id, prio, due, number))
     due = -tx.now if flags & LIFO else tx.now
-    tx.run(tx.moves.put_ready, (queue, prio, due, number, lane, failures, crashes, flags, grp))
+    tx.run(tx.moves.put_ready, (of, prio, due, number, lane, failures, crashes, flags, grp))
     tx.run(tx.gating.set_due, (tx.now, abs(number)))
     tx.run(tx.gating.let_on, (1, None, abs(number)))
     places.taken += 1
     places.changed = True
-    delta = tx.delta(queue, tx.lane_names({lane})[lane][0])
+    delta = tx.delta(of, queue)
     delta.move(BLOCKED, WAITING)
     delta.woken = True
 

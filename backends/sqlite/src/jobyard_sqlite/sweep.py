@@ -144,7 +144,7 @@ def _retain(tx: Transaction, wish: Retention, limit: int) -> Swept:
 
 def _drop_what_is_free(tx: Transaction, limit: int) -> None:
     """Forget keys that are held no longer, and slots and rates of which nothing is left to know."""
-    tx.run(tx.gating.drop_outdated_keys, (tx.now, limit))
+    tx.run_many(tx.gating.drop_key, tx.rows(tx.gating.outdated_keys, (tx.now, limit)))
     rates = {gate for gate, _, _ in tx.rows(tx.gating.rested, (tx.now, limit))}
     tx.gates.load(rates)
     for number in rates:

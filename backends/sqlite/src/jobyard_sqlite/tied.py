@@ -138,7 +138,7 @@ class TiedAdd:
             places.room = group.limit
             if raised:
                 self.write()
-                fill(tx, places)
+                fill(tx, places, spec.queue)
             job = job._replace(grp=places.id, placed=0)
         if (rate := spec.rate) is not None:
             slots = enrol(tx, job.queue_id, Kind.RATE, rate.key, rate.count, rate.per_ms)
