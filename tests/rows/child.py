@@ -47,6 +47,21 @@ async def work(url: str, concurrency: str) -> None:
     say(ended=True)
 
 
+async def take_turns(url: str, concurrency: str) -> None:
+    """Run the jobs of queue "q", saying when each began and ended on the clock that all share."""
+    service = QueueService(url)
+
+    @service.handler("q", "turn")
+    async def turn(job):
+        say(job=job.data, began=time.monotonic_ns())
+        await asyncio.sleep(0.001)
+        say(job=job.data, ended=time.monotonic_ns())
+
+    async with service:
+        say(ready=os.getpid())
+        await service.run(concurrency=int(concurrency), lease=1, poll_interval=0.1)
+
+
 async def produce(url: str, count: str) -> None:
     """Add jobs one by one for ever (or that many), saying each that was acknowledged."""
     async with QueueService(url) as service:
@@ -103,7 +118,14 @@ async def schedule(url: str, skew: str) -> None:
         await service.run(lease=1, poll_interval=0.25)
 
 
-ROLES = {"work": work, "produce": produce, "sleep": sleep, "migrate": migrate, "schedule": schedule}
+ROLES = {
+    "work": work,
+    "produce": produce,
+    "take_turns": take_turns,
+    "sleep": sleep,
+    "migrate": migrate,
+    "schedule": schedule,
+}
 
 if __name__ == "__main__":
     asyncio.run(ROLES[sys.argv[1]](*sys.argv[2:]))

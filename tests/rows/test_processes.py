@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from jobyard import JobFailed, JobState, QueueService, Reason
+from jobyard import JobFailed, JobState, QueueService, RateLimit, Reason
 from jobyard.errors import StoreBusy
 
 CHILD = Path(__file__).with_name("child.py")
@@ -261,3 +261,58 @@ async def test_k121_k125_each_tick_is_fired_once(shared_url: str, spawn) -> None
     assert schedule.next_at == schedule.last_at + timedelta(seconds=0.25)
     steps = {after - before for before, after in itertools.pairwise(instants)}
     assert steps == {timedelta(seconds=0.25)}, "each tick once, none left out"
+
+
+async def all_are_completed(service: QueueService, count: int) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while (await service.get_stats("q")).completed < count:
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.contract(0, 2)
+async def test_k100_groups_keep_their_order_over_processes_that_die(
+    shared_url: str, spawn: Callable
+) -> None:
+    groups, length = [f"g{n}" for n in range(20)], 50
+    async with QueueService(shared_url) as service:
+        jobs = await service.add_jobs(
+            "q", [("turn", [key, n], {"group": key}) for n in range(length) for key in groups]
+        )
+        children = [await spawn("take_turns", shared_url, 10) for _ in range(4)]
+        await children[0].until(lambda said: len(said) > 40)
+        await children[0].end(signal.SIGKILL)
+        await all_are_completed(service, len(jobs))
+    for child in children[1:]:
+        assert await child.end(signal.SIGTERM) == 0
+    turns = [fact for child in children for fact in child.said if "job" in fact]
+    for key in groups:
+        mine = sorted(
+            (fact.get("began") or fact["ended"], "ended" in fact, fact["job"][1])
+            for fact in turns
+            if fact["job"][0] == key
+        )
+        begun = [number for _, is_end, number in mine if not is_end]
+        assert list(dict.fromkeys(begun)) == list(range(length)), "in order"
+        for (_, is_end, number), (_, next_is_end, after) in itertools.pairwise(mine):
+            if not is_end and not next_is_end:
+                assert number == after, "only the run that was killed has no end: it runs again"
+            elif not is_end:
+                assert number == after, "no other job of the group began before it ended"
+
+
+@pytest.mark.contract(0, 3)
+async def test_k096_a_rate_holds_over_processes(shared_url: str, spawn: Callable) -> None:
+    async with QueueService(shared_url) as service:
+        await service.limit_queue("q", rate=RateLimit(100, per=1))
+        children = [await spawn("work", shared_url, 10) for _ in range(4)]
+        await service.add_jobs("q", [("quick", n) for n in range(300)])
+        await all_are_completed(service, 300)
+        starts = sorted(
+            job.started_at for job in await service.list_jobs("q", limit=300) if job.started_at
+        )
+    for child in children:
+        assert await child.end(signal.SIGTERM) == 0
+    assert len(starts) == 300
+    for sooner, later in zip(starts, starts[100:], strict=False):
+        assert later - sooner >= timedelta(seconds=1), "101 starts within a second"
+    assert starts[-1] - starts[0] < timedelta(seconds=10), "and the rate is used"
