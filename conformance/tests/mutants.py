@@ -6,12 +6,15 @@ This file is run by `test_mutants.py` and not collected by itself: all but one o
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
 import pytest
+from conformance.tests.faithful import Faithful
+from conformance.tests.mutants_of_flow import FLOW
 
 from jobyard.backend import Backend
 from jobyard.clock import Clock
@@ -29,27 +32,12 @@ from jobyard.lease import (
     Snoozed,
 )
 from jobyard.limit import Limit
-from jobyard.memory import MemoryBackend
 from jobyard.query import JobQuery, Page
 from jobyard.url import BackendUrl
 from jobyard_conformance import ConformanceSuite, Harness
-
-
-class Faithful(MemoryBackend):
-    """Not broken: what the others are measured against."""
-
-    given: dict[str, Lease]
-    """The latest lease of each job, over all handles of a test."""
-    limits: dict[str, int]
-    """For a mutant that keeps limits in its own way, over all handles of a test."""
-
-    async def claim(self, want: Claim) -> Claimed:
-        claimed = await super().claim(want)
-        self.given.update({lease.job_id: lease for lease in claimed.leases})
-        return claimed
-
-    def holder(self, lease: Lease) -> Lease:
-        return self.given.get(lease.job_id, lease)
+from jobyard_conformance.chapters import CHAPTERS
+from jobyard_conformance.clauses import cited
+from jobyard_conformance.suite import Fixtures
 
 
 class SettlesByIdAlone(Faithful):
@@ -77,17 +65,28 @@ class ExtendsTheWholeClaim(Faithful):
 
 
 class ClaimsTwice(Faithful):
+    """Gives a worker that finds nothing what another one holds."""
+
     async def claim(self, want: Claim) -> Claimed:
         claimed = await super().claim(want)
-        if claimed.leases or not self.given:
+        others = [
+            lease
+            for lease in self.given.values()
+            if (card := self.yard.cards.get(lease.job_id)) is not None
+            and card.lease_id == lease.lease_id
+            and card.worker != want.worker
+        ]
+        if claimed.leases or not others or not want.limit:
             return claimed
-        return msgspec.structs.replace(claimed, leases=tuple(self.given.values())[-1:])
+        return msgspec.structs.replace(claimed, leases=tuple(others[-1:]))
 
 
 class ReordersEquals(Faithful):
+    """Jobs of one priority come as they were added, not as they became due."""
+
     async def claim(self, want: Claim) -> Claimed:
         claimed = await super().claim(want)
-        turned = sorted(claimed.leases, key=lambda lease: (-lease.priority, -lease.no))
+        turned = sorted(claimed.leases, key=lambda lease: (-lease.priority, lease.no))
         return msgspec.structs.replace(claimed, leases=tuple(turned))
 
 
@@ -193,11 +192,14 @@ class LimitsInTwoSteps(Faithful):
 
 
 class TellsTwice(Faithful):
+    """The last event of a full page is told again by the next."""
+
     async def events(self, *, after: str, limit: int = 1_000) -> EventPage:
         page = await super().events(after=after, limit=limit)
-        return msgspec.structs.replace(
-            page, events=tuple(event for each in page.events for event in (each, each))
-        )
+        if len(page.events) < limit or limit < 2:
+            return page
+        before = await super().events(after=after, limit=limit - 1)
+        return msgspec.structs.replace(page, cursor=before.cursor)
 
 
 class FiresWhateverTheTick(Faithful):
@@ -216,7 +218,11 @@ class SharesAllNamespaces(Faithful):
         super().__init__(store, namespace="the-one", clock=clock)
 
 
-MUTANTS: tuple[type[Faithful], ...] = (Faithful, *Faithful.__subclasses__())
+MUTANTS: tuple[type[Faithful], ...] = (
+    Faithful,
+    *(each for each in Faithful.__subclasses__() if each.__module__ == __name__),
+    *FLOW,
+)
 
 
 class MutantHarness(Harness):
@@ -236,15 +242,43 @@ class MutantHarness(Harness):
         return handle
 
 
-def suite_of(kind: type[Faithful]) -> type[ConformanceSuite]:
-    """Build the suite that a mutant runs."""
+SPANNING = {"breaking", "crashes", "listening", "model", "races", "whole"}
+"""Chapters that try the contract as a whole, or that wait: they are not among the rest."""
 
-    def harness(self: ConformanceSuite) -> MutantHarness:
+
+def suite_of(kind: type[Faithful]) -> dict[str, type]:
+    """Build the suites that a mutant runs: all there is, and a test of each part."""
+
+    def harness(self: Fixtures) -> MutantHarness:
         return MutantHarness(kind)
 
-    fixture = pytest.fixture(harness)
-    return type(f"Test{kind.__name__}", (ConformanceSuite,), {"harness": fixture})
+    fixture = {"harness": pytest.fixture(harness)}
+    left_out = dict.fromkeys(tests_of_the_rest() ^ all_tests())
+    return {
+        f"Test{kind.__name__}": type(f"Test{kind.__name__}", (ConformanceSuite,), fixture),
+        f"TestRestOf{kind.__name__}": type(
+            f"TestRestOf{kind.__name__}", (Fixtures, *CHAPTERS), {**fixture, **left_out}
+        ),
+    }
+
+
+def all_tests() -> set[str]:
+    return {name for name in dir(ConformanceSuite) if name.startswith("test")}
+
+
+def tests_of_the_rest() -> set[str]:
+    """Choose a test of each part of the contract; every test if JOBYARD_MUTANTS is all."""
+    chosen: dict[str, str] = {}
+    everything = os.environ.get("JOBYARD_MUTANTS") == "all"
+    for chapter in CHAPTERS:
+        if chapter.chapter in SPANNING:
+            continue
+        for name, test in vars(chapter).items():
+            if name.startswith("test") and cited(test):
+                about = name if everything else cited(test)[0].partition("-")[0]
+                chosen.setdefault(about, name)
+    return set(chosen.values())
 
 
 for mutant in MUTANTS:
-    globals()[f"Test{mutant.__name__}"] = suite_of(mutant)
+    globals().update(suite_of(mutant))

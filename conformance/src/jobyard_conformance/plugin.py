@@ -43,6 +43,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         help="the seed of the races and of the model test's examples, instead of their own",
     )
+    group.addoption(
+        "--jobyard-quick",
+        action="store_true",
+        help="run one case of each test, and none of those that span the whole contract",
+    )
     group.addoption("--jobyard-report", metavar="FILE", help="write the outcome by clause as JSON")
 
 
@@ -70,6 +75,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if unknown:
         msg = f"there is no clause {', '.join(sorted(unknown))} in the contract"
         raise pytest.UsageError(msg)
+    quick: bool = config.getoption("jobyard_quick")
+    tried: set[tuple[object, str]] = set()
     kept: list[pytest.Item] = []
     dropped: list[pytest.Item] = []
     for item in items:
@@ -83,7 +90,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 ("jobyard_chapter", chapter),
                 ("jobyard_clauses", cites),
             ]
-        (kept if not wanted or wanted & set(cites) else dropped).append(item)
+        case = getattr(item, "cls", None), getattr(item, "originalname", item.name)
+        again = quick and (case in tried or item.get_closest_marker("spans") is not None)
+        tried.add(case)
+        (kept if not again and (not wanted or wanted & set(cites)) else dropped).append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept

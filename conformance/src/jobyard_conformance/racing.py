@@ -77,7 +77,8 @@ class Racer:
         limit = self._chance.randint(1, 6)
         lease_id = f"{self._session.name}-{self._chance.getrandbits(40):x}-{secrets.token_hex(3)}"
         ttl = self._chance.choice([1, ttl_ms, ttl_ms * 5])
-        return want(self._queue, limit=limit, ttl_ms=ttl, lease_id=lease_id)
+        worker = self._session.name
+        return want(self._queue, limit=limit, ttl_ms=ttl, lease_id=lease_id, worker=worker)
 
     async def _claim(self, ttl_ms: int) -> None:
         wish = self._want(ttl_ms)

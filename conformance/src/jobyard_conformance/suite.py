@@ -18,12 +18,12 @@ from jobyard_conformance.harness import Harness
 from jobyard_conformance.racing import SEEDS, Race
 from jobyard_conformance.yard import Yard
 
-__all__ = ["YARD", "ConformanceSuite"]
+__all__ = ["YARD", "ConformanceSuite", "Fixtures"]
 
 YARD = pytest.StashKey[Yard]()
 
 
-class _Fixtures(Chapter):
+class Fixtures(Chapter):
     """The fixtures that tests of a suite can ask for."""
 
     @pytest.fixture
@@ -83,7 +83,7 @@ class _Fixtures(Chapter):
         return yard.another
 
 
-class ConformanceSuite(_Fixtures, *CHAPTERS):  # type: ignore[misc]
+class ConformanceSuite(Fixtures, *CHAPTERS):  # type: ignore[misc]
     """Every chapter of the contract; subclass it as `TestSomething` and define `harness`.
 
     A test of the suite cannot be dropped in silence: a subclass that overrides one has to mark it

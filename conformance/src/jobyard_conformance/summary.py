@@ -28,6 +28,7 @@ class Suite:
     capabilities: Sequence[str] = ()
     chapters: dict[str, dict[str, int]] = field(default_factory=dict)
     clauses: dict[str, str] = field(default_factory=dict)
+    failures: list[dict[str, Any]] = field(default_factory=list)
 
     def note(self, chapter: str, clauses: Sequence[str], outcome: str) -> None:
         """Count one test."""
@@ -69,7 +70,11 @@ def tally(reports: Iterable[pytest.TestReport]) -> list[Suite]:
         suite.contract = properties.get("jobyard_contract", suite.contract)
         suite.capabilities = properties.get("jobyard_capabilities", suite.capabilities)
         chapter, clauses = properties["jobyard_chapter"], properties["jobyard_clauses"]
-        suite.note(chapter, clauses, _outcome(report))
+        outcome = _outcome(report)
+        suite.note(chapter, clauses, outcome)
+        if outcome == "failed":
+            test = report.nodeid.rpartition("::")[2]
+            suite.failures.append({"test": test, "chapter": chapter, "clauses": clauses})
     return [suites[name] for name in sorted(suites)]
 
 
@@ -98,6 +103,7 @@ class Certificate:
                     "capabilities": list(suite.capabilities),
                     "chapters": suite.chapters,
                     "clauses": suite.clauses,
+                    "failures": suite.failures,
                 }
                 for suite in self.suites
             ],

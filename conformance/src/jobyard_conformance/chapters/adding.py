@@ -97,6 +97,19 @@ class Adding(Chapter):
         numbers = [(await yard.job(f"j{n}")).no for n in range(6)]
         assert numbers == sorted(set(numbers))
 
+    @clause("ADD-1", "ADD-3")
+    async def test_units_beside_known_ones_are_stored(self, yard: Yard) -> None:
+        await yard.add(spec("a"))
+        units = [specs("a"), specs("b"), specs("c", "a", "d"), specs("b"), specs("e")]
+        answers = await yard.backend.add(units)
+        outcomes = [[each.outcome.value for each in unit] for unit in answers]
+        new, known = "created", "exists"
+        assert outcomes == [[known], [new], [new, known, new], [known], [new]]
+        assert [[each.job_id for each in unit] for unit in answers] == [
+            [job.id for job in unit] for unit in units
+        ]
+        assert [each.id for each in await yard.listed()] == ["a", "b", "c", "d", "e"]
+
     @clause("ADD-3")
     async def test_a_known_id_answers_with_its_state_and_changes_nothing(self, yard: Yard) -> None:
         await yard.add(spec("a", payload=b"first", delay_ms=5_000))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from jobyard.edits import Pause, Remove
+from jobyard.edits import Cancel, Change, Drain, Pause, Remove, Reschedule, Revive, RunNow
 from jobyard.job import JobRecord, JobState, Reason
-from jobyard.lease import Done, Failed, Outcome, Retried
+from jobyard.lease import Done, Failed, Outcome, Released, Retried
 from jobyard.query import Counts, JobQuery
 from jobyard_conformance.builders import QUEUE, spec, specs, want
 from jobyard_conformance.chapter import Chapter
@@ -195,6 +196,38 @@ class Looking(Chapter):
         assert busy.counts == Counts(
             waiting=3, delayed=1, active=1, completed=1, failed=1, cancelled=1, stalled=1, dead=1
         )
+
+    @clause("QUEUES-1")
+    async def test_the_counts_follow_every_move(self, yard: Yard) -> None:
+        """Through claims, ends, crashes, edits and sweeps, each checked against what is listed."""
+
+        async def agree() -> None:
+            states = Counter(each.state.value for each in await yard.listed())
+            assert (await yard.info()).counts == Counts(**states)
+
+        await yard.add(*specs("a", "b", "c", "d", "e", "f", max_crashes=2), spec("z", delay_ms=10))
+        await agree()
+        leases = await yard.claim(want(limit=5, ttl_ms=100))
+        await agree()
+        ends: list[Outcome] = [Done(), Retried(5), Released()]
+        for lease, end in zip(leases, ends, strict=False):
+            await yard.settle(lease, end)
+            await agree()
+        for _ in range(2):
+            yard.pass_ms(101)
+            await yard.backend.reap(limit=10)
+            await agree()
+            await yard.claim(want(limit=9, ttl_ms=100))
+            await agree()
+        yard.pass_ms(101)
+        await yard.backend.reap(limit=10)
+        await agree()
+        edits: list[Change] = [Reschedule(delay_ms=9), RunNow(), Cancel(), Revive(), Remove()]
+        for edit in edits:
+            await yard.backend.change(list("abcdefz"), edit)
+            await agree()
+        await yard.sweep_all(Drain(queue=QUEUE, delayed=True))
+        await agree()
 
     @clause("QUEUES-1")
     async def test_the_earliest_waiting_due_is_shown(self, yard: Yard) -> None:
