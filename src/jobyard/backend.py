@@ -99,6 +99,15 @@ class Backend(ABC):
         """Tell what the store really promises as it is set up now."""
         return ()
 
+    def schema_sql(self, *, schema: str | None = None) -> str:
+        """Write the statements with which a person makes the namespace, instead of `prepare`.
+
+        It does no I/O. Raises `Unsupported` where a store has no tables, or has no schemas and is
+        given one.
+        """
+        del schema
+        raise Unsupported(f"{self.url.scheme}:// has no tables to make: there is no SQL for it")
+
     # -- producing ----------------------------------------------------------------------------
     @abstractmethod
     async def add(

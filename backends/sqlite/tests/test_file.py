@@ -270,3 +270,18 @@ async def test_what_is_not_there_yet_is_refused_whole(backend: SqliteBackend) ->
 )
 def test_versions_with_the_reset_bug_are_known(version: tuple[int, int, int], bug: bool) -> None:
     assert has_reset_bug(version) is bug
+
+
+async def test_k004_tables_made_by_hand_are_a_working_store(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    with pytest.raises(Unsupported, match="no schemas"):
+        QueueService(url).schema_sql(schema="x")
+    connection = sqlite3.connect(tmp_path / "jobs.db")
+    connection.executescript(QueueService(url).schema_sql())
+    connection.close()
+    async with QueueService(url, migrate="check") as service:
+        service.handler("q", "n")(lambda job: job.data)
+        await service.add_job("q", "n", 7)
+        assert await service.run_until_idle() == 1
+    with pytest.raises(Unsupported, match="no SQL"):
+        QueueService("memory://").schema_sql()

@@ -145,6 +145,14 @@ class Lifetime:
         finally:
             await self.backend.close()
 
+    def schema_sql(self, *, schema: str | None = None) -> str:
+        """Write the SQL that makes what the store needs, to be reviewed and run by hand.
+
+        Open with `migrate="check"` afterwards. `schema` is where the tables go, if not where the
+        URL says. Nothing is connected to. Raises `Unsupported` for a store that needs no SQL.
+        """
+        return self.backend.schema_sql(schema=schema)
+
     async def ping(self) -> bool:
         """Make a round trip; tell whether the store answered."""
         try:

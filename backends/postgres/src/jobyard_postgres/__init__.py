@@ -1,1 +1,1 @@
-"""The place of the PostgreSQL backend of jobyard, which is not in this version yet."""
+"""The PostgreSQL backend of jobyard."""

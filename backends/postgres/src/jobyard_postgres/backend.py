@@ -22,8 +22,8 @@ from jobyard.schedule import ScheduleRecord
 from jobyard.url import BackendUrl
 from jobyard_postgres import add, edits, holding, looking, signals, working
 from jobyard_postgres.inspect import inspect
-from jobyard_postgres.migrate import is_current, migrate
-from jobyard_postgres.place import place_of
+from jobyard_postgres.migrate import is_current, migrate, script
+from jobyard_postgres.place import check_schema, place_of
 from jobyard_postgres.store import Store
 from jobyard_sql.flavor import check_namespace
 
@@ -93,6 +93,11 @@ class PostgresBackend(Backend):
         store = self._opened()
         ((version,),) = await store.rows("SELECT current_setting('server_version')")
         return Health(product="PostgreSQL", version=version, now=await store.time())
+
+    def schema_sql(self, *, schema: str | None = None) -> str:
+        """Write the statements with which a person makes the namespace."""
+        chosen = self._place.options.schema if schema is None else check_schema(schema)
+        return f"BEGIN;\n{''.join(script(chosen, self.namespace))}COMMIT;\n"
 
     async def inspect(self) -> Sequence[Finding]:
         """Tell what the server and its settings promise."""

@@ -49,6 +49,20 @@ async def inspect(store: Store) -> tuple[Finding, ...]:
                 "autovacuum is off: claims get slower with every job that went through; turn it on",
             )
         )
+    findings.append(
+        _fine(
+            "isolation",
+            f"the database's level is {store.isolation}"
+            + (
+                ""
+                if store.isolation == "read committed"
+                else "; each step begins a transaction of its own at read committed, which costs "
+                "two more round trips"
+            ),
+        )
+    )
+    if await store.is_pooled():
+        findings += _pooled(store)
     if store.options.listen == "off":
         findings.append(
             _warning("wakeup", "listen=off: workers of other processes find jobs by polling")
@@ -56,6 +70,28 @@ async def inspect(store: Store) -> tuple[Finding, ...]:
     else:
         findings.append(_fine("wakeup", "workers of other processes are woken by NOTIFY"))
     return tuple(findings)
+
+
+def _pooled(store: Store) -> list[Finding]:
+    """Tell what a pooler asks for."""
+    findings = [_fine("pooler", "connections go through a pooler")]
+    if store.options.listen != "off" and store.options.listen_url is None:
+        findings.append(
+            _warning(
+                "pooler",
+                "a pooler in transaction mode takes no LISTEN: give listen_url with the server's "
+                "own address, or listen=off; jobs are found by polling meanwhile",
+            )
+        )
+    if store.options.prepare == "on":
+        findings.append(
+            _warning(
+                "pooler",
+                "prepare=on needs a pooler that keeps prepared statements (pgbouncer 1.21 with "
+                "max_prepared_statements); leave the option out otherwise",
+            )
+        )
+    return findings
 
 
 def _fine(subject: str, text: str) -> Finding:

@@ -74,14 +74,20 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(password for password in found if password)
 
 
+def check_schema(schema: str) -> str:
+    """Return the name of a schema if it can be one; raise `InvalidUrl` else."""
+    if SCHEMA.fullmatch(schema) is None or schema.startswith("pg_"):
+        raise InvalidUrl(
+            f"the schema {schema!r} must be a letter from a to z or '_', then at most 39 of a to "
+            "z, 0 to 9 and '_', and not begin with 'pg_'"
+        )
+    return schema
+
+
 def place_of(url: BackendUrl) -> Place:
     """Read a URL; raise `InvalidUrl` for what cannot be."""
     options = url.read_options(PostgresOptions)
-    if SCHEMA.fullmatch(options.schema) is None or options.schema.startswith("pg_"):
-        raise InvalidUrl(
-            f"the schema {options.schema!r} in the {url.scheme} URL must be a letter from a to z "
-            "or '_', then at most 39 of a to z, 0 to 9 and '_', and not begin with 'pg_'"
-        )
+    check_schema(options.schema)
     for name, least, most in (
         ("pool_size", 1, 1_000),
         ("timeout", 0.1, 3_600),

@@ -47,6 +47,8 @@ class Store:
         self._place = place
         self._pool = Pool(self._connect, place.options.pool_size)
         self._begins = False
+        self.isolation = ""
+        """The level that the database gives a transaction which asks for none."""
         self._calls: dict[tuple[str, int], bytes] = {}
         self._lanes: dict[int, tuple[str, str, str]] = {}
         self.bell = Bell(self._listen, self._notify, f"{self.schema}.{namespace}")
@@ -62,7 +64,8 @@ class Store:
                 cursor = await connection.execute("SHOW transaction_isolation")
                 row = await cursor.fetchone()
         # Steps look anew after each wait for a lock, which other levels of isolation forbid.
-        self._begins = row is None or row[0] != "read committed"
+        self.isolation = "read committed" if row is None else row[0]
+        self._begins = self.isolation != "read committed"
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -152,6 +155,19 @@ class Store:
                 return answer
         except TimeoutError as error:
             raise StoreBusy(f"the server did not answer within {seconds:g} s") from error
+
+    async def is_pooled(self) -> bool:
+        """Tell whether something between here and the server shares connections out.
+
+        A pooler tells each client a number of its own for the server process.
+        """
+
+        async def ask(connection: AsyncConnection) -> bool:
+            cursor = await connection.execute("SELECT pg_backend_pid()")
+            row = await cursor.fetchone()
+            return row is None or row[0] != connection.info.backend_pid
+
+        return await self.work(ask)
 
     # -- what steps need
 

@@ -26,7 +26,7 @@ from jobyard_sqlite import add, claim, edits, hold, looking, settle, signals
 from jobyard_sqlite.dependants import resolve
 from jobyard_sqlite.inspect import inspect
 from jobyard_sqlite.looking import Look
-from jobyard_sqlite.migrate import is_current, migrate
+from jobyard_sqlite.migrate import is_current, migrate, script
 from jobyard_sqlite.place import options_of, path_of
 from jobyard_sqlite.store import Store
 from jobyard_sqlite.sweep import sweep as sweep_jobs
@@ -132,6 +132,12 @@ class SqliteBackend(Backend):
         store = self._opened()
         now = await store.read(store.now)
         return Health(product="SQLite", version=sqlite3.sqlite_version, now=now)
+
+    def schema_sql(self, *, schema: str | None = None) -> str:
+        """Write the statements with which a person makes the namespace."""
+        if schema is not None:
+            raise Unsupported("SQLite has no schemas: leave it out")
+        return script(self.namespace)
 
     async def inspect(self) -> Sequence[Finding]:
         """Tell what the file, the library and the settings promise."""

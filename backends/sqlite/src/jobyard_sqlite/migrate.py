@@ -6,7 +6,7 @@ import sqlite3
 
 from jobyard.errors import StorageTooNew
 from jobyard_sql.flavor import SQLITE
-from jobyard_sql.migrations import migrations
+from jobyard_sql.migrations import migrations, schema_sql
 
 
 def version(cursor: sqlite3.Cursor, namespace: str) -> int:
@@ -41,5 +41,14 @@ def migrate(cursor: sqlite3.Cursor, namespace: str) -> None:
     for step in migrations(SQLITE)[at:]:
         for statement in step.statements(namespace):
             cursor.execute(statement)
-    sql = "INSERT OR REPLACE INTO {}_meta (name, value) VALUES ('version', ?)"
-    cursor.execute(sql.format(namespace), (str(len(migrations(SQLITE))),))
+    cursor.execute(_mark(namespace))
+
+
+def script(namespace: str) -> str:
+    """Write everything that makes a namespace from nothing, as one transaction."""
+    return f"BEGIN;\n{schema_sql(SQLITE, namespace)}{_mark(namespace)};\nCOMMIT;\n"
+
+
+def _mark(namespace: str) -> str:
+    latest = len(migrations(SQLITE))
+    return f"INSERT OR REPLACE INTO {namespace}_meta (name, value) VALUES ('version', '{latest}')"
