@@ -43,11 +43,7 @@ class Backend(ABC):
     capabilities: ClassVar[Capability]
 
     def __init__(
-        self,
-        url: BackendUrl,
-        *,
-        namespace: str = DEFAULT_NAMESPACE,
-        clock: Clock | None = None,
+        self, url: BackendUrl, *, namespace: str = DEFAULT_NAMESPACE, clock: Clock | None = None
     ) -> None:
         """Take the place to connect to; raise `InvalidUrl` for an option that is not known."""
         self.url = url
@@ -99,13 +95,8 @@ class Backend(ABC):
         """Tell what the store really promises as it is set up now."""
         return ()
 
-    def schema_sql(self, *, schema: str | None = None) -> str:
-        """Write the statements with which a person makes the namespace, instead of `prepare`.
-
-        It does no I/O. Raises `Unsupported` where a store has no tables, or has no schemas and is
-        given one.
-        """
-        del schema
+    def schema_sql(self, *, schema: str | None = None) -> str:  # noqa: ARG002
+        """Write the SQL that does what `prepare` does, without I/O; else raise `Unsupported`."""
         raise Unsupported(f"{self.url.scheme}:// has no tables to make: there is no SQL for it")
 
     # -- producing ----------------------------------------------------------------------------
