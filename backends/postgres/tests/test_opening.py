@@ -12,6 +12,9 @@ from jobyard import QueueService
 from jobyard.errors import BackendUnavailable, InvalidUrl, StorageNotPrepared
 from jobyard.health import Severity
 from jobyard.plugins import open_backend
+from jobyard.service.lifetime import Migrate
+from jobyard_postgres.backend import PostgresBackend
+from jobyard_postgres.store import Store
 from jobyard_postgres.throwaway import Server
 
 pytestmark = pytest.mark.anyio
@@ -33,7 +36,7 @@ def run(url: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("migrate", ["check", "off"])
-async def test_k004_tables_made_by_hand_are_a_working_store(own: str, migrate: str) -> None:
+async def test_k004_tables_made_by_hand_are_a_working_store(own: str, migrate: Migrate) -> None:
     with pytest.raises(StorageNotPrepared):
         async with QueueService(f"{own}&schema=x", migrate="check"):
             pass
@@ -71,6 +74,12 @@ def test_a_schema_that_cannot_be_named_is_refused(schema: str) -> None:
         QueueService("postgresql://h/d").schema_sql(schema=schema)
     with pytest.raises(InvalidUrl, match="the schema"):
         open_backend(f"postgresql://h/d?schema={schema}")
+
+
+def store_of(service: QueueService) -> Store:
+    backend = service.backend
+    assert isinstance(backend, PostgresBackend)
+    return backend._opened()
 
 
 async def findings(url: str) -> dict[str, tuple[Severity, str]]:
@@ -132,8 +141,7 @@ async def test_a_pool_opens_no_more_connections_than_it_may(own: str) -> None:
 
     async with QueueService(f"{own}&pool_size=2&application_name=few&listen=off") as service:
         await asyncio.gather(*(service.list_queues() for _ in range(40)))
-        backend = service.backend
-        store = backend._opened()
+        store = store_of(service)
         counted = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'few'"
         assert (await store.rows(counted))[0][0] == 2
 
@@ -142,7 +150,7 @@ async def test_a_server_that_does_not_answer_is_waited_for_so_long(own: str) -> 
     from jobyard.errors import StoreBusy
 
     async with QueueService(f"{own}&timeout=3") as service:
-        store = service.backend._opened()
+        store = store_of(service)
         with pytest.raises(StoreBusy, match=r"within 3 s"):
             await store.rows("SELECT pg_sleep(30)")
         assert await service.ping()
