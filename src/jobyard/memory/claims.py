@@ -49,9 +49,10 @@ def peek(step: Step, want: Claim) -> list[Card]:
     for _rank, index, card in heapq.merge(*_views(step, want)):
         if len(found) >= min(want.limit, MAX_BATCH):
             break
-        room = rooms.of(index, step.yard.queue_of(card), card.name)
-        if is_left(room) and not card.has_expired(step.now):
-            take_of(room)
+        room, limited = rooms.of(index, step.yard.queue_of(card), card.name)
+        bounds = (room, *limited)
+        if is_left(bounds) and not card.has_expired(step.now):
+            take_of(bounds)
             found.append(card)
     return found
 
@@ -106,23 +107,26 @@ def _choose(step: Step, want: Claim) -> list[Card]:
     limit = min(want.limit, MAX_BATCH)
     chosen: list[Card] = []
     while heads and len(chosen) < limit:
-        _rank, at, room, queue, lane, card = heads[0]
-        if is_left(room) and card.ticket:
+        _rank, at, room, limited, queue, lane, card = heads[0]
+        if room.left > 0 and card.ticket and (not limited or is_left(limited)):
             lane.take()
             card.ticket = 0
             chosen.append(card)
-            take_of(room)
-        head = queue.first_of(lane, step.now) if is_left(room) else None
+            room.left -= 1
+            if limited:
+                take_of(limited)
+        is_open = room.left > 0 and (not limited or is_left(limited))
+        head = queue.first_of(lane, step.now) if is_open else None
         if head is None:
             heapq.heappop(heads)
             queue.drop_if_empty(lane)
         else:
-            heapq.heapreplace(heads, (head[0], at, room, queue, lane, head[1]))
+            heapq.heapreplace(heads, (head[0], at, room, limited, queue, lane, head[1]))
     return chosen
 
 
-_Head = tuple[Rank, int, tuple[Room, ...], YardQueue, Lane, Card]
-"""A lane's first rank, a number of its own, what bounds it; queue, lane, first job."""
+_Head = tuple[Rank, int, Room, tuple[Room, ...], YardQueue, Lane, Card]
+"""A lane's first rank, a number of its own, the rooms of its source and limits; where, and who."""
 
 
 def _heads(step: Step, want: Claim) -> list[_Head]:
@@ -130,14 +134,14 @@ def _heads(step: Step, want: Claim) -> list[_Head]:
     rooms = Rooms(step.now, want)
     for index, (queue, source) in _sources(step, want):
         for lane in queue.lanes_of(source):
-            room = rooms.of(index, queue, lane.name)
-            if not is_left(room):
+            room, limited = rooms.of(index, queue, lane.name)
+            if not is_left(limited):
                 continue
             head = queue.first_of(lane, step.now)
             if head is None:
                 queue.drop_if_empty(lane)
             else:
-                found.append((head[0], len(found), room, queue, lane, head[1]))
+                found.append((head[0], len(found), room, limited, queue, lane, head[1]))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobyard.lease import Claim
+from jobyard.memory.limiter import Limiter
 from jobyard.memory.queue import YardQueue
 
 __all__ = ["Room", "Rooms", "is_left", "take_of"]
@@ -25,18 +26,20 @@ class Rooms:
 
     def __init__(self, now: int, want: Claim) -> None:
         self._now = now
-        self._sources = [(Room(source.limit),) for source in want.sources]
+        self._sources = [Room(source.limit) for source in want.sources]
         self._limited: dict[tuple[str, str | None], Room] = {}
 
-    def of(self, index: int, queue: YardQueue, name: str) -> tuple[Room, ...]:
-        """Tell what bounds the jobs of a name that a source takes."""
-        rooms: tuple[Room, ...] = self._sources[index]
-        for limiter in queue.limiters_of(name) if queue.limiters else ():
-            key = (queue.name, limiter.name)
-            if key not in self._limited:
-                self._limited[key] = Room(limiter.room(self._now))
-            rooms = (*rooms, self._limited[key])
-        return rooms
+    def of(self, index: int, queue: YardQueue, name: str) -> tuple[Room, tuple[Room, ...]]:
+        """Tell what bounds the jobs of a name that a source takes: the source, and the limits."""
+        limiters = queue.limiters_of(name) if queue.limiters else ()
+        return self._sources[index], tuple(self._of(queue, each) for each in limiters)
+
+    def _of(self, queue: YardQueue, limiter: Limiter) -> Room:
+        key = (queue.name, limiter.name)
+        found = self._limited.get(key)
+        if found is None:
+            found = self._limited[key] = Room(limiter.room(self._now))
+        return found
 
 
 def is_left(rooms: tuple[Room, ...]) -> bool:
