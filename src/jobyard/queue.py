@@ -15,6 +15,7 @@ from jobyard.stats import QueueMetrics, QueueStats
 
 if TYPE_CHECKING:
     from jobyard.service.fetching import ClaimedJob
+    from jobyard.service.limiting import QueueLimit
     from jobyard.service.operating import States
     from jobyard.service.producing import NewJob
     from jobyard.service.service import QueueService
@@ -107,6 +108,46 @@ class Queue:
     async def resume(self) -> None:
         """End a pause: `QueueService.resume_queue`."""
         await self.service.resume_queue(self.name)
+
+    async def limit(self, *, concurrency: int | None = None, rate: RateLimit | None = None) -> None:
+        """Limit what runs and starts over all workers: `QueueService.limit_queue`."""
+        await self.service.limit_queue(self.name, concurrency=concurrency, rate=rate)
+
+    async def limit_name(
+        self,
+        name: str | None,
+        *,
+        concurrency: int | None = None,
+        rate: RateLimit | None = None,
+    ) -> None:
+        """Limit the jobs of a name: `QueueService.limit_name`."""
+        await self.service.limit_name(self.name, name, concurrency=concurrency, rate=rate)
+
+    async def hold(self, seconds: Duration) -> None:
+        """Let no worker start a job for some seconds: `QueueService.hold_queue`."""
+        await self.service.hold_queue(self.name, seconds)
+
+    async def list_limits(self) -> list[QueueLimit]:
+        """Show what limits it: `QueueService.list_limits`."""
+        return await self.service.list_limits(self.name)
+
+    def group_by(
+        self, name: str | None, key: Callable[[Any], str | int | None], *, limit: int = 1
+    ) -> None:
+        """Put jobs into groups by their payload: `QueueService.group_by`."""
+        self.service.group_by(self.name, name, key, limit=limit)
+
+    async def list_dead(self, *, limit: int = 100, offset: int = 0) -> list[Job]:
+        """List the dead letters: `QueueService.list_dead`."""
+        return await self.service.list_dead(self.name, limit=limit, offset=offset)
+
+    async def requeue_dead(self, *, reset_attempts: bool = True) -> int:
+        """Let the dead letters run again: `QueueService.requeue_dead`."""
+        return await self.service.requeue_dead(self.name, reset_attempts=reset_attempts)
+
+    async def purge_dead(self, *, older_than: Duration = 0) -> int:
+        """Delete the dead letters: `QueueService.purge_dead`."""
+        return await self.service.purge_dead(self.name, older_than=older_than)
 
     async def retry(self, *, state: States = "failed", reset_attempts: bool = False) -> int:
         """Let failed jobs run again: `QueueService.retry_jobs`."""

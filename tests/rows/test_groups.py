@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 
+import msgspec
 import pytest
 
-from jobyard import Group, JobState, QueueService
+from jobyard import Group, Job, JobState, QueueService
 from jobyard.errors import InvalidOption, LeaseLost
 
 pytestmark = pytest.mark.contract(0, 2)
@@ -30,6 +31,11 @@ class Track:
         self.peak = max(self.peak, self.at_once.total())
         await asyncio.sleep(0.002)
         self.at_once[key] -= 1
+
+
+class Change(msgspec.Struct):
+    user: str
+    number: int
 
 
 async def work_off(make, track: Track, workers: int, names: tuple[str, ...] = ("n",)) -> None:
@@ -83,6 +89,28 @@ async def test_k101_a_key_read_off_the_payload_and_one_given(make) -> None:
         service.group_by("q", "none", "user")
     with pytest.raises(InvalidOption):
         service.group_by("q", "none", str, limit=0)
+
+
+async def test_k101_a_definition_reads_the_key_off_its_payload(make) -> None:
+    service, track = await make(), Track()
+
+    @service.job("q", group_key=lambda change: change.user)
+    async def apply(change: Change, job: Job) -> None:
+        track.order[change.user].append(change.number)
+        track.at_once[change.user] += 1
+        track.peaks[change.user] = max(track.peaks[change.user], track.at_once[change.user])
+        await asyncio.sleep(0.002)
+        track.at_once[change.user] -= 1
+
+    changes = [Change(user, number) for number in range(10) for user in ("ada", "bob")]
+    jobs = await apply.enqueue_many(changes)
+    own = await apply.enqueue(Change("ada", 99), group="other")
+    assert [job.group for job in (*jobs[:2], own)] == ["ada", "bob", "other"]
+    assert jobs[0].data is not None
+    await service.run_until_idle()
+    assert [n for n in track.order["ada"] if n != 99] == list(range(10))
+    assert track.order["bob"] == list(range(10))
+    assert track.peaks["bob"] == 1
 
 
 async def test_k102_a_group_is_free_when_its_job_ends(service: QueueService) -> None:

@@ -184,6 +184,21 @@ async def test_a_store_without_limits_refuses_a_handler_with_a_rate(yard, monkey
     assert (await yard.record(job_id)).state is JobState.WAITING
 
 
+async def test_a_rate_of_a_definition_is_its_handlers_or_its_jobs(yard) -> None:
+    @yard.service.job("q", rate=RateLimit(3, per=1))
+    async def of_handler(payload: int) -> None:
+        return None
+
+    @yard.service.job("q", rate=RateLimit(3, per=1, key="k"))
+    async def of_jobs(payload: int) -> None:
+        return None
+
+    rates = {handler.name: handler.rate for handler in yard.service.handlers}
+    assert rates == {"of_handler": Rate(3, 1_000), "of_jobs": None}
+    assert (await of_handler.enqueue(1)).outcome == "created"
+    assert (await of_jobs.enqueue(1)).outcome == "created"
+
+
 async def test_impossible_rates_are_refused(yard) -> None:
     for bad in (RateLimit(1, 1, "key"), Rate(1, 1), 3):
         with pytest.raises(InvalidOption):

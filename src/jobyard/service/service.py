@@ -150,6 +150,7 @@ class QueueService(Scheduling, Flowing, Limiting, Burying, Fetching):
         queue: str,
         name: str | None = None,
         *,
+        group_key: Callable[[Any], str | int | None] | None = None,
         concurrency: int | None = None,
         kind: HandlerKind | Literal["async", "thread", "process"] | None = None,
         replace: bool = False,
@@ -161,10 +162,16 @@ class QueueService(Scheduling, Flowing, Limiting, Burying, Fetching):
         `msgspec.Struct`, a pydantic model, or a plain type. A second parameter, if there is one,
         is the job. The name is the function's unless given; the options are those of every job
         added by the definition's `enqueue`, where each can be said otherwise. The function is also
-        registered as the handler, as `handler` does.
+        registered as the handler, as `handler` does: a `rate` without a key is the handler's. With
+        `group_key` each job goes into the group that it reads off the payload, as by `group_by`.
 
         Raises `ConfigError` for a function whose payload has no type.
         """
+        rate = options.get("rate")
+        if isinstance(rate, RateLimit) and rate.key is None:
+            del options["rate"]
+        else:
+            rate = None
         read_options(options)
 
         def define(function: Callable[..., Any]) -> Definition[Any]:
@@ -176,9 +183,12 @@ class QueueService(Scheduling, Flowing, Limiting, Burying, Fetching):
                 named,
                 definition if runs_apart else definition.handler(),
                 concurrency=concurrency,
+                rate=rate,
                 kind=kind,
                 replace=replace,
             )
+            if group_key is not None:
+                self.group_by(queue, named, group_key)
             self.payloads.shapes[queue, named] = definition.shape
             return definition
 
