@@ -1,10 +1,9 @@
 """The contract: what a store must do to be a backend of jobyard.
 
 The core decides (validation, encoding, backoff, retries, cron arithmetic); a backend makes each
-decision an atomic effect. This module is what an author implements and it is mostly prose: every
-normative sentence is a clause with an id and, in brackets, the contract version that brought it.
-`jobyard_conformance` holds a test for each; what it does not check is not promised. The terms, and
-what holds for every method, stand in `jobyard.contract`.
+decision an atomic effect. Every normative sentence is a clause with an id and, in brackets, the
+contract version that brought it; `jobyard_conformance` has a test for each, and what it does not
+check is not promised. The terms, and what holds for every method, stand in `jobyard.contract`.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from jobyard.clock import Clock
 from jobyard.contract import CONTRACT, DEFAULT_NAMESPACE, Capability
@@ -33,10 +32,9 @@ __all__ = ["CONTRACT", "DEFAULT_NAMESPACE", "Backend", "Capability"]
 
 
 class Backend(ABC):
-    """One handle on one namespace of a store.
+    """One handle on one namespace of a store; making one does no I/O, `open` connects.
 
-    Constructing is cheap and does no I/O; `open` connects. The constructor's arguments are the same
-    for every backend, so that a URL alone can choose it.
+    Its arguments are the same for every backend, so that a URL alone can choose it.
     """
 
     contract: ClassVar[tuple[int, int]]
@@ -104,10 +102,7 @@ class Backend(ABC):
     async def add(
         self, units: Sequence[Unit], *, within: object | None = None
     ) -> Sequence[tuple[Added, ...]]:
-        """Store units of jobs, in one round trip.
-
-        `within` is a transaction of the caller's for `CALLER_TX` backends; others raise
-        `Unsupported`.
+        """Store units of jobs, in one round trip; `within` is a transaction of the caller's.
 
         ADD-1 [0.1] Each unit is stored as a whole or not at all; the answers are in the order
             asked, for each job of each unit one.
@@ -121,7 +116,14 @@ class Backend(ABC):
         ADD-7 [0.1] Adding makes the queue known; an add answered `EXISTS` does not.
         ADD-8 [0.1] A spec with `group`, `dedup`, `depends_on` or `rate` raises `Unsupported` from a
             backend that does not honour it, and nothing of the call is stored.
+        ADD-9 [0.3] With `within` the jobs are part of that transaction: others see them once it has
+            committed, rolled back it leaves nothing of them, and an error of the call leaves it as
+            it was. What is no transaction of the store's raises `Unsupported`.
         """
+
+    def transaction(self) -> AbstractAsyncContextManager[Any]:
+        """Begin a transaction for `within`; its value is the connection, an error undoes it."""
+        raise Unsupported(f"{type(self).__name__} has no transactions to add within")
 
     # -- working ------------------------------------------------------------------------------
     @abstractmethod
@@ -350,12 +352,9 @@ class Backend(ABC):
         """Put one schedule in the place of another, or of none; with `new` as `None` forget it.
 
         SCHED-6 [0.3] It happens only if what is stored for the key equals `old` (`None`: nothing
-            is), and the answer tells whether it did: of any number of callers with the same `old`,
-            one.
+            is), and the answer tells whether it did: of callers with the same `old`, one.
         """
-        del key, old, new
-        msg = f"{type(self).__name__} does not swap schedules: that is contract 0.3"
-        raise Unsupported(msg)
+        raise Unsupported(f"swapping the schedule {key} ({old}, {new}) needs contract 0.3")
 
     @abstractmethod
     async def drop_schedules(self, keys: Sequence[str]) -> int:

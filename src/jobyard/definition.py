@@ -53,22 +53,34 @@ class Definition(Generic[P]):
 
     @overload
     async def enqueue(
-        self: Definition[None], payload: None = None, **options: Unpack[OptionArgs]
+        self: Definition[None],
+        payload: None = None,
+        *,
+        within: object | None = None,
+        **options: Unpack[OptionArgs],
     ) -> Job: ...
 
     @overload
-    async def enqueue(self, payload: P, **options: Unpack[OptionArgs]) -> Job: ...
+    async def enqueue(
+        self, payload: P, *, within: object | None = None, **options: Unpack[OptionArgs]
+    ) -> Job: ...
 
-    async def enqueue(self, payload: Any = None, **options: Unpack[OptionArgs]) -> Job:
+    async def enqueue(
+        self, payload: Any = None, *, within: object | None = None, **options: Unpack[OptionArgs]
+    ) -> Job:
         """Add a job: `QueueService.add_job`. What is said here wins over the defaults."""
         return await self.service.add_job(
-            self.queue, self.name, payload, **self._with_defaults(options)
+            self.queue, self.name, payload, within=within, **self._with_defaults(options)
         )
 
-    async def enqueue_many(self, payloads: Iterable[P], **options: Unpack[OptionArgs]) -> list[Job]:
+    async def enqueue_many(
+        self, payloads: Iterable[P], *, within: object | None = None, **options: Unpack[OptionArgs]
+    ) -> list[Job]:
         """Add many jobs, all or none: `QueueService.add_jobs`."""
         jobs = [(self.name, payload) for payload in payloads]
-        return await self.service.add_jobs(self.queue, jobs, **self._with_defaults(options))
+        return await self.service.add_jobs(
+            self.queue, jobs, within=within, **self._with_defaults(options)
+        )
 
     async def schedule(self, key: str, payload: P, **said: Any) -> Schedule:
         """Add a job at each tick: `QueueService.add_schedule`, which takes the same keywords."""

@@ -118,7 +118,7 @@ class MemoryBackend(Backend):
         """Store units of jobs; there are no transactions to join."""
         with self._work() as (engine, now):
             if within is not None:
-                raise Unsupported("a memory backend has no transactions to add within")
+                raise Unsupported("memory has no transactions to add within: a SQLite file has")
             return engine.add(units, now=now)
 
     # -- working ------------------------------------------------------------------------------

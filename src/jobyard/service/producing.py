@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, NamedTuple, NoReturn, Unpack
 
 from jobyard.contract import MAX_UNIT
@@ -49,6 +50,8 @@ class Producing(Acting):
         queue: str,
         name: str | None,
         data: object = None,
+        *,
+        within: object | None = None,
         **options: Unpack[OptionArgs],
     ) -> Job:
         """Add a job; when this returns, it is stored as durably as the store promises.
@@ -58,22 +61,34 @@ class Producing(Acting):
         exists answers the job there is, with `is_duplicate` true, and so does a `dedup` key that
         another job holds.
 
+        With `within`, a connection or session of the app's own, the job is part of its transaction:
+        it is there when that commits. What blocks there blocks the event loop for that moment.
+
         Raises `InvalidName`, `InvalidOption`, `PayloadError` or `TypeError` before anything is
         sent, `JobNotFound` for a job of `depends_on` that there is not, `BackendError` when it is
-        not known to be stored: repeat it with the same `job_id`.
+        not known to be stored: repeat it with the same `job_id`, and `Unsupported` for `within`
+        what the store cannot join.
         """
         spec = self._spec(queue, name, data, self._fields(options))
+        if within is not None:
+            (job,) = await self._add_unit((spec,), within)
+            return job
         await self._usable()
         (added,) = await self._adds.add((spec,))
         return self._added(spec, added)
 
     async def add_jobs(
-        self, queue: str, jobs: Iterable[NewJob], **options: Unpack[OptionArgs]
+        self,
+        queue: str,
+        jobs: Iterable[NewJob],
+        *,
+        within: object | None = None,
+        **options: Unpack[OptionArgs],
     ) -> list[Job]:
         """Add many jobs in order, all or none; up to 10,000 in one call.
 
         Each is `(name, data)` or `(name, data, options)`; `options` hold for all, an own option of
-        a job wins. Raises as `add_job` does, naming the job by its place.
+        a job wins. `within` is as for `add_job`. Raises as that does, naming the job by its place.
         """
         if options.get("job_id") is not None:
             msg = "a job_id cannot be shared: give each job its own"
@@ -82,9 +97,18 @@ class Producing(Acting):
         specs = tuple(
             self._numbered(queue, at, job, shared, options) for at, job in enumerate(jobs)
         )
-        return await self._add_unit(specs)
+        return await self._add_unit(specs, within)
 
-    async def _add_unit(self, specs: Unit) -> list[Job]:
+    def transaction(self) -> AbstractAsyncContextManager[Any]:
+        """Begin a transaction in the store, for `within` and for statements of the app's own.
+
+        It commits when the block ends, and is rolled back when that raises. Its value is the
+        driver's connection: psycopg's, or one of `sqlite3`, which blocks. Raises `Unsupported` for
+        a store that has none.
+        """
+        return self.backend.transaction()
+
+    async def _add_unit(self, specs: Unit, within: object | None = None) -> list[Job]:
         """Add jobs all or none."""
         if len(specs) > MAX_UNIT:
             msg = f"one call adds at most {MAX_UNIT:,} jobs, not {len(specs):,}: split them"
@@ -96,7 +120,7 @@ class Producing(Acting):
         await self._usable()
         if not specs:
             return []
-        (answers,) = await self.backend.add((specs,))
+        (answers,) = await self.backend.add((specs,), within=within)
         return [self._added(spec, added) for spec, added in zip(specs, answers, strict=True)]
 
     def _numbered(

@@ -14,6 +14,7 @@ from jobyard_postgres.arrays import (
     nullable_int8s,
     texts,
 )
+from jobyard_postgres.joining import Joined
 from jobyard_postgres.store import Store
 from jobyard_postgres.tying import answers as tied_answers
 from jobyard_postgres.tying import flags_of, is_tied, tie_arrays
@@ -35,32 +36,52 @@ async def add(
     units: Sequence[Unit],
     *,
     tick: tuple[str, int, int | None] | None = None,
+    joined: Joined | None = None,
 ) -> Answers | None:
-    """Store units of jobs; with a tick of a schedule, only if it is the next, else `None`."""
+    """Store units of jobs; with a tick of a schedule, only if it is the next, else `None`.
+
+    With a transaction of the caller's it is done in that; how durable its commit is, and when the
+    workers are told, is then up to it.
+    """
     specs = [spec for unit in units for spec in unit]
     if not specs and tick is None:
         return [() for _ in units]
-    asked = (store.now, store.fast, *(tick or (None, None, None)), *_arrays(specs))
+    fast = store.fast and joined is None
+    asked = (store.now, fast, *(tick or (None, None, None)), *_arrays(specs))
     if any(map(is_tied, specs)):
-        fired, listening, woken, found = await _add_tied(store, asked, units)
+        if joined is not None:
+            await joined.check_isolation()
+        fired, listening, woken, found = await _add_tied(store, asked, units, joined)
     else:
-        now, fired, listening, fresh, states = await store.call_one("add", *asked)
+        now, fired, listening, fresh, states = await _step(store, joined, "add", asked)
         woken, found = (), _answers(specs, now, fresh, states) if fired else []
     if not fired:
         return None
-    store.bell.ring({spec.queue for spec in specs}.union(woken), events=listening)
+    queues = {spec.queue for spec in specs}.union(woken)
+    if joined is None:
+        store.bell.ring(queues, events=listening)
+    else:
+        await joined.notify(*store.bell.notice(queues, events=listening))
     answers = iter(found)
     return [tuple(islice(answers, len(unit))) for unit in units]
 
 
 async def _add_tied(
-    store: Store, asked: tuple[Any, ...], units: Sequence[Unit]
+    store: Store, asked: tuple[Any, ...], units: Sequence[Unit], joined: Joined | None
 ) -> tuple[bool, bool, Sequence[str], list[Added]]:
     """Store jobs of which some are tied to others."""
-    _, fired, listening, outcomes, states, ids, woken = await store.call_one(
-        "add_tied", *asked, *tie_arrays(units)
-    )
+    arguments = (*asked, *tie_arrays(units))
+    row = await _step(store, joined, "add_tied", arguments)
+    _, fired, listening, outcomes, states, ids, woken = row
     return fired, listening, woken, tied_answers(ids, outcomes, states) if fired else []
+
+
+async def _step(
+    store: Store, joined: Joined | None, function: str, arguments: tuple[Any, ...]
+) -> Any:
+    if joined is None:
+        return await store.call_one(function, *arguments)
+    return await joined.call_one(store.text_of(function, len(arguments)), arguments)
 
 
 def _arrays(specs: Sequence[JobSpec]) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, repeat
 from typing import Final
 
-from psycopg import AsyncConnection
+from psycopg.abc import AdaptContext
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
@@ -155,7 +155,7 @@ DUMPERS: Final = (
 )
 
 
-def register(connection: AsyncConnection) -> None:
-    """Teach a connection to send packed arrays."""
+def register(sender: AdaptContext) -> None:
+    """Teach a connection, or a cursor alone, to send packed arrays."""
     for kind, dumper in DUMPERS:
-        connection.adapters.register_dumper(kind, dumper)
+        sender.adapters.register_dumper(kind, dumper)

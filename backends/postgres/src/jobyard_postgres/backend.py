@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import ClassVar
+
+from psycopg import AsyncConnection
 
 from jobyard.backend import DEFAULT_NAMESPACE, Backend, Capability
 from jobyard.clock import Clock
 from jobyard.edits import Change, Changed, Control, Sweep, Swept
-from jobyard.errors import BackendClosed, Unsupported
+from jobyard.errors import BackendClosed
 from jobyard.events import EventPage, Notice
 from jobyard.health import Finding, Health
 from jobyard.job import Added, JobRecord, Unit
@@ -22,6 +24,7 @@ from jobyard.schedule import ScheduleRecord
 from jobyard.url import BackendUrl
 from jobyard_postgres import add, edits, holding, looking, signals, working
 from jobyard_postgres.inspect import inspect
+from jobyard_postgres.joining import join
 from jobyard_postgres.migrate import is_current, migrate, script
 from jobyard_postgres.place import check_schema, place_of
 from jobyard_postgres.store import Store
@@ -36,7 +39,9 @@ class PostgresBackend(Backend):
     """
 
     contract: ClassVar[tuple[int, int]] = (0, 2)
-    capabilities: ClassVar[Capability] = Capability.SHARED | Capability.DURABLE | Capability.PUSH
+    capabilities: ClassVar[Capability] = (
+        Capability.SHARED | Capability.DURABLE | Capability.PUSH | Capability.CALLER_TX
+    )
 
     def __init__(
         self,
@@ -109,14 +114,18 @@ class PostgresBackend(Backend):
         self, units: Sequence[Unit], *, within: object | None = None
     ) -> Sequence[tuple[Added, ...]]:
         """Store units of jobs."""
-        if within is not None:
-            raise Unsupported(
-                "jobyard-postgres cannot add within a transaction of the caller's yet"
-            )
         store = self._opened()
-        answers = await add.add(store, units)
+        joined = None if within is None else await join(within)
+        answers = await add.add(store, units, joined=joined)
         assert answers is not None
         return answers
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Lend a connection within a transaction of its own."""
+        store = self._opened()
+        async with store.lend() as connection, connection.transaction():
+            yield connection
 
     # -- working
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -96,18 +96,22 @@ class Bell:
     async def _send(self) -> None:
         try:
             while self._queues or self._events:
-                names = tuple(self._queues) if len(self._queues) <= MAX_NAMES else ()
-                ring = Ring(names if self._queues else None, self._events)
+                notice = self.notice(self._queues, events=self._events)
                 self._queues.clear()
                 self._events = False
                 try:
-                    await self._notify(self.channel, encode(ring).decode())
+                    await self._notify(*notice)
                 except JobyardError as error:
                     # Only a hint is lost: workers look by themselves.
                     log.info("workers were not told of new jobs: %s", error)
                 await asyncio.sleep(GAP)
         finally:
             self._sending = None
+
+    def notice(self, queues: Collection[str], *, events: bool) -> tuple[str, str]:
+        """Write a notice: the channel that it goes to, and its text."""
+        names = tuple(queues) if len(queues) <= MAX_NAMES else ()
+        return self.channel, encode(Ring(names if queues else None, events)).decode()
 
     async def close(self) -> None:
         """Tell what is not told yet, and stop listening."""

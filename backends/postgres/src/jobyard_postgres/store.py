@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -101,13 +102,17 @@ class Store:
 
     async def call(self, function: str, *arguments: object) -> list[Any]:
         """Run a step: call a function of the namespace and return its rows."""
-        key = (function, len(arguments))
+        return await self.rows(self.text_of(function, len(arguments)), arguments)
+
+    def text_of(self, function: str, count: int) -> bytes:
+        """Write the statement that calls a function of the namespace with so many arguments."""
+        key = (function, count)
         text = self._calls.get(key)
         if text is None:
-            marks = ", ".join(["%s"] * len(arguments))
+            marks = ", ".join(["%s"] * count)
             name = f'"{self.schema}"."{self.namespace}_{function}"'
             text = self._calls[key] = f"SELECT * FROM {name}({marks})".encode()
-        return await self.rows(text, arguments)
+        return text
 
     async def call_one(self, function: str, *arguments: object) -> Any:
         """Run a step that answers with one row."""
@@ -136,6 +141,14 @@ class Store:
                 return await cursor.fetchall()
 
         return await self._on_connection(run)
+
+    @asynccontextmanager
+    async def lend(self) -> AsyncIterator[AsyncConnection]:
+        """Connect for somebody who may keep the connection busy: none of the pool's."""
+        with translating(self._place.secrets):
+            connection = await self._connect()
+        async with connection:
+            yield connection
 
     async def work(self, run: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Lend a connection to something that is not a step."""

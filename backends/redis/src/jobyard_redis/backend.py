@@ -134,7 +134,10 @@ class RedisBackend(Backend):
     ) -> Sequence[tuple[Added, ...]]:
         """Store units of jobs."""
         if within is not None:
-            raise Unsupported("Redis has no transactions of the caller's to add within")
+            raise Unsupported(
+                "Redis is not part of your database's transaction: add the job when that has "
+                "committed, with a job_id of its own, so that adding it again adds nothing"
+            )
         said = await self._link.run("add", *adding.arguments_of(units))
         return adding.answers_of(units, said)
 

@@ -26,6 +26,7 @@ class Books:
         return filled(template, self._namespace, **parts)
 
     def _book(self) -> None:
+        self.lock = self._sql("UPDATE {ns}_counter SET job = job WHERE id = 1")
         self.counter = self._sql(
             "SELECT now, job, lease, event, listeners_until FROM {ns}_counter WHERE id = 1"
         )

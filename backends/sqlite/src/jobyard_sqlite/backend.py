@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from typing import ClassVar, Self, TypeVar
 
 from jobyard.backend import DEFAULT_NAMESPACE, Backend, Capability
@@ -23,8 +23,10 @@ from jobyard.schedule import ScheduleRecord
 from jobyard.url import BackendUrl
 from jobyard_sql.flavor import check_namespace
 from jobyard_sqlite import add, claim, edits, hold, looking, settle, signals
+from jobyard_sqlite.connection import connect, translating
 from jobyard_sqlite.dependants import resolve
 from jobyard_sqlite.inspect import inspect
+from jobyard_sqlite.joining import write_within
 from jobyard_sqlite.looking import Look
 from jobyard_sqlite.migrate import is_current, migrate, script
 from jobyard_sqlite.place import options_of, path_of
@@ -45,7 +47,9 @@ class SqliteBackend(Backend):
     """
 
     contract: ClassVar[tuple[int, int]] = (0, 2)
-    capabilities: ClassVar[Capability] = Capability.SHARED | Capability.DURABLE | Capability.PUSH
+    capabilities: ClassVar[Capability] = (
+        Capability.SHARED | Capability.DURABLE | Capability.PUSH | Capability.CALLER_TX
+    )
 
     def __init__(
         self,
@@ -159,8 +163,26 @@ class SqliteBackend(Backend):
     ) -> Sequence[tuple[Added, ...]]:
         """Store units of jobs."""
         if within is not None:
-            raise Unsupported("jobyard-sqlite cannot add within a transaction of the caller's yet")
+            return await write_within(
+                self._opened(), within, lambda tx: _whole(tx, lambda tx: add.add(tx, units))
+            )
         return await self._write(lambda tx: add.add(tx, units))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[sqlite3.Connection]:
+        """Begin a transaction on a connection of its own, which blocks while it works."""
+        path = self._opened().path
+        if path is None:
+            raise Unsupported("a database in memory has one connection, which the backend uses")
+        with closing(connect(path)) as connection, translating():
+            connection.execute(f"PRAGMA busy_timeout = {int(self._options.busy_timeout * 1000)}")
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
 
     # -- working
 

@@ -281,7 +281,19 @@ class Store:
         with translating():
             return self._patiently(attempt)
 
-    def _transaction(self, cursor: sqlite3.Cursor) -> Transaction:
+    def joined(self, cursor: sqlite3.Cursor) -> Transaction:
+        """Work within a transaction that somebody else commits, or does not.
+
+        What it makes up is not remembered: it may never have been.
+        """
+        return self._transaction(cursor, Lanes())
+
+    @property
+    def lock(self) -> str:
+        """The statement that takes the lock for writing and changes nothing."""
+        return self._moves.lock
+
+    def _transaction(self, cursor: sqlite3.Cursor, lanes: Lanes | None = None) -> Transaction:
         clock = self.clock
         return Transaction(
             cursor,
@@ -289,7 +301,7 @@ class Store:
             gating=self._gating,
             looking=self._looking,
             signals=self._signals,
-            lanes=self._lanes,
+            lanes=self._lanes if lanes is None else lanes,
             clock_now=None if clock is None else clock.now_ms(),
             host_now=host_now(),
         )

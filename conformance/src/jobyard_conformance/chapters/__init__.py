@@ -15,6 +15,7 @@ from jobyard_conformance.chapters.draining import Draining
 from jobyard_conformance.chapters.events import Events
 from jobyard_conformance.chapters.extending import Extending
 from jobyard_conformance.chapters.grouping import Grouping
+from jobyard_conformance.chapters.joining import Joining
 from jobyard_conformance.chapters.keeping import Keeping
 from jobyard_conformance.chapters.keying import Keying
 from jobyard_conformance.chapters.life import Life
@@ -48,6 +49,7 @@ CHAPTERS: tuple[type[Chapter], ...] = (
     Ordering,
     Settling,
     Outcomes,
+    Joining,
     Keeping,
     Extending,
     Reporting,

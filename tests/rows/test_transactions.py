@@ -1,0 +1,34 @@
+"""K-029: jobs that are part of a transaction of the app's."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobyard import JobState
+from jobyard.backend import Capability
+from jobyard.errors import JobNotFound, Unsupported
+
+
+async def test_k029_jobs_come_with_the_commit_or_not_at_all(service) -> None:
+    if Capability.CALLER_TX not in service.backend.capabilities:
+        with pytest.raises(Unsupported):
+            await service.add_job("q", "n", within=object())
+        with pytest.raises(Unsupported, match="transaction"):
+            async with service.transaction():
+                pass
+        assert await service.list_queues() == []
+        return
+    async with service.transaction() as within:
+        kept = await service.add_job("q", "n", 1, within=within)
+        many = await service.add_jobs("q", [("n", 2), ("n", 3)], within=within, priority="high")
+        with pytest.raises(JobNotFound):
+            await service.get_job(kept.id)
+    with pytest.raises(RuntimeError, match="undone"):
+        async with service.transaction() as within:
+            lost = await service.add_job("q", "n", 4, within=within)
+            raise RuntimeError("undone")
+    with pytest.raises(JobNotFound):
+        await service.get_job(lost.id)
+    assert [job.data for job in await service.list_jobs("q")] == [1, 2, 3]
+    assert (await kept.refresh()).state is JobState.WAITING
+    assert [(await job.refresh()).priority for job in many] == [10, 10]
