@@ -304,3 +304,25 @@ async def test_closing_ends_though_events_never_do(url: str, make, monkeypatch) 
         await told.wait()
         await service.close()
     assert (await other.get_stats("q")).waiting > 2
+
+
+async def test_closing_lets_go_of_all_whatever_fails_in_it(
+    url: str, make, record, monkeypatch
+) -> None:
+    await make()  # holds a memory yard open
+    service = QueueService(url)
+    seen = record(service, "added")
+
+    async def fail():
+        raise RuntimeError("closing failed")
+
+    await service.open()
+    with monkeypatch.context() as patched:
+        patched.setattr(service._waiters, "close", fail)
+        with pytest.raises(RuntimeError, match="closing failed"):
+            await service.close()
+    assert "jobyard events" not in {task.get_name() for task in asyncio.all_tasks()}
+    async with service:
+        job = await service.add_job("q", "n")
+        await seen.until("added")
+    assert [event.job_id for event in seen.events] == [job.id]

@@ -137,6 +137,10 @@ async def test_a_handler_that_swallows_its_cancellation_is_left_behind(yard: Any
         good = await yard.until(await yard.add("good"))
         await asyncio.sleep(100)
         assert worker.stats.stuck == 0
+        await yard.until(await yard.add("bad", timeout=1))
+        assert worker.stats.stuck == 1
+        assert len(worker._slots._lost) == 1  # those that came back are forgotten
+        await asyncio.sleep(100)
 
     assert (await yard.error(bad)).message == "ran longer than 1 s"
     assert (record.state, good.state) == (JobState.FAILED, JobState.COMPLETED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Iterable
 from types import TracebackType
@@ -115,11 +116,10 @@ class Lifetime:
 
     async def _let_go(self) -> None:
         self._is_open = self._is_connected = False
-        try:
-            await self._waiters.close()
-            await self._announcer.close()
-        finally:
-            await self.backend.close()
+        async with contextlib.AsyncExitStack() as last_first:
+            last_first.push_async_callback(self.backend.close)
+            last_first.push_async_callback(self._announcer.close)
+            last_first.push_async_callback(self._waiters.close)
 
     async def __aenter__(self) -> Self:
         """Open."""

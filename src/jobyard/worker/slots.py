@@ -274,7 +274,7 @@ class Slots:
     def lose(self, slot: Slot) -> None:
         """Do without a slot whose handler does not end."""
         self._slots.remove(slot)
-        self._lost.append(slot)
+        self._lost = [slot, *(each for each in self._lost if not each.task.done())]
 
     def interrupt(self, error: BaseException) -> None:
         """End the worker: a handler met Ctrl-C and nobody else takes it."""
