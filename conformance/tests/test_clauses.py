@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from conformance.tests.test_mutants import BROKEN
 
 from jobyard_conformance.chapter import Chapter
 from jobyard_conformance.chapters import CHAPTERS
@@ -41,6 +42,10 @@ def test_every_chapter_is_in_the_suite_and_named() -> None:
 
 def test_hints_are_of_clauses() -> None:
     assert set(HINTS) <= set(read_clauses())
+
+
+def test_what_mutants_break_has_a_hint() -> None:
+    assert sorted(set(BROKEN.values()) - set(HINTS)) == []
 
 
 def test_clauses_are_read_with_their_owner() -> None:

@@ -6,9 +6,17 @@ from collections.abc import Generator
 
 import pytest
 
+from jobyard_conformance.chapter import NOT_CLAIMED
 from jobyard_conformance.clauses import read_clauses
 from jobyard_conformance.hints import HINTS
 from jobyard_conformance.racing import SEEDS
+from jobyard_conformance.selection import (
+    LEFT_OUT,
+    is_of_the_suite,
+    left_out,
+    refuse_silence,
+    suite_name,
+)
 from jobyard_conformance.suite import YARD
 from jobyard_conformance.summary import Certificate, tally
 
@@ -83,10 +91,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         cites = [each for mark in item.iter_markers("clause") for each in mark.args]
         if cites or item.get_closest_marker("spans"):
             chapter = getattr(getattr(item, "function", None), "jobyard_chapter", "") or "own"
-            owner = getattr(item, "cls", None)
-            suite = item.nodeid if owner is None else f"{owner.__module__}.{owner.__qualname__}"
             item.user_properties += [
-                ("jobyard_suite", suite),
+                ("jobyard_suite", suite_name(item)),
                 ("jobyard_chapter", chapter),
                 ("jobyard_clauses", cites),
             ]
@@ -99,12 +105,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = kept
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse a run that leaves out tests of the suite without having been asked to."""
+    missing = left_out(session.items)
+    refuse_silence(session.config, missing)
+    session.config.stash[LEFT_OUT] = missing
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Let a failure say which clause was broken, by which calls, and what usually causes it."""
     report = yield
+    if report.skipped and is_of_the_suite(item) and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if NOT_CLAIMED not in reason:
+            report.outcome = "failed"
+            report.longrepr = f"a test of the suite is not to be skipped: {reason}"
     if report.failed:
         cites = [each for mark in item.iter_markers("clause") for each in mark.args]
         clauses = read_clauses()
@@ -133,7 +151,9 @@ def pytest_terminal_summary(
         for report in reports
         if isinstance(report, pytest.TestReport)
     )
+    missing = config.stash.get(LEFT_OUT, {})
     for suite in suites:
+        suite.left_out = len(missing.get(suite.name, ()))
         terminalreporter.section(f"jobyard conformance: {suite.name}")
         for line in suite.lines():
             terminalreporter.write_line(line)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 import pytest
 
 from jobyard.backend import Backend, Capability
 from jobyard.clock import ManualClock
+from jobyard.plugins import check_contract
 from jobyard_conformance.again import command_for
 from jobyard_conformance.chapter import NOT_CLAIMED, Chapter
 from jobyard_conformance.chapters import CHAPTERS
@@ -18,9 +21,12 @@ from jobyard_conformance.harness import Harness
 from jobyard_conformance.racing import SEEDS, Race
 from jobyard_conformance.yard import Yard
 
-__all__ = ["YARD", "ConformanceSuite", "Fixtures"]
+__all__ = ["SUITE_TESTS", "YARD", "ConformanceSuite", "Fixtures"]
 
 YARD = pytest.StashKey[Yard]()
+
+CITING: Final = frozenset({"clause", "spans"})
+"""The marks that say which part of the contract a test is about."""
 
 
 class Fixtures(Chapter):
@@ -45,6 +51,7 @@ class Fixtures(Chapter):
         """Give a prepared yard with one open handle and a clock that stands still."""
         node: pytest.Item = request.node
         note_backend(node, harness)
+        check_contract(type(harness.make()))
         if missing := not_claimed(node, harness):
             pytest.skip(NOT_CLAIMED + missing)
         yard = Yard(harness)
@@ -91,17 +98,33 @@ class ConformanceSuite(Fixtures, *CHAPTERS):  # type: ignore[misc]
     """
 
     def __init_subclass__(cls, **kwargs: object) -> None:
-        """Refuse a suite that quietly leaves a test out."""
+        """Refuse a suite that quietly leaves a test out, or puts another in its place."""
         super().__init_subclass__(**kwargs)
-        for name, member in vars(cls).items():
-            if name.startswith("test") and hasattr(ConformanceSuite, name):
-                marks: list[pytest.Mark] = getattr(member, "pytestmark", [])
-                if not any(_owns_up(mark) for mark in marks):
-                    msg = (
-                        f"{cls.__name__}.{name} overrides a test of the suite: mark it "
-                        "xfail(strict=True, reason=…), or let it be"
-                    )
-                    raise TypeError(msg)
+        for name, test in SUITE_TESTS.items():
+            member = getattr(cls, name, None)
+            if member is test:
+                continue
+            marks: list[pytest.Mark] = getattr(member, "pytestmark", [])
+            if not any(_owns_up(mark) for mark in marks):
+                msg = (
+                    f"{cls.__name__}.{name} overrides a test of the suite: mark it "
+                    "xfail(strict=True, reason=…), or let it be"
+                )
+                raise TypeError(msg)
+            if not cited(member) and not spanned(member):  # it stands for the one it overrides
+                marks += [each for each in vars(test)["pytestmark"] if each.name in CITING]
+                vars(member)["jobyard_chapter"] = vars(test)["jobyard_chapter"]
+
+
+SUITE_TESTS: Final[Mapping[str, object]] = MappingProxyType(
+    {
+        name: member
+        for chapter in CHAPTERS
+        for name, member in vars(chapter).items()
+        if name.startswith("test")
+    }
+)
+"""Every test of the suite, as it was written."""
 
 
 def _owns_up(mark: pytest.Mark) -> bool:
