@@ -17,6 +17,7 @@ from jobyard.errors import (
     InvalidTransition,
     PayloadNotPortable,
     PayloadTooLarge,
+    StoreBusy,
 )
 from jobyard.ids import new_job_id
 
@@ -96,6 +97,24 @@ async def test_k023_a_custom_id_makes_one_job(service: QueueService) -> None:
     for bad in ("", "a b", "x" * 129, "ü"):
         with pytest.raises(InvalidName):
             await service.add_job("q", "n", job_id=bad)
+
+
+async def test_b04_an_add_whose_answer_was_lost_may_be_repeated(
+    service: QueueService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = service.backend.add
+
+    async def lost(units, **rest):
+        await add(units, **rest)
+        raise StoreBusy
+
+    with monkeypatch.context() as patched:
+        patched.setattr(service.backend, "add", lost)
+        with pytest.raises(StoreBusy):
+            await service.add_job("q", "n", 1, job_id="order:42")
+    again = await service.add_job("q", "n", 1, job_id="order:42")
+    assert again.is_duplicate
+    assert [job.id for job in await service.list_jobs("q")] == ["order:42"]
 
 
 def test_k024_ids_sort_by_their_making() -> None:

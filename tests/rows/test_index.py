@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +26,18 @@ def reference() -> ModuleType:
 def test_the_page_of_features_is_as_the_tests_say(reference: ModuleType) -> None:
     page = ROOT / "docs" / "reference" / "features.md"
     assert page.read_text(encoding="utf-8") == reference.features_page()
+
+
+def test_k161_the_options_in_the_docs_are_those_of_the_code(reference: ModuleType) -> None:
+    text = (ROOT / "docs" / "reference" / "options.md").read_text(encoding="utf-8")
+    assert text == reference.options_page()
+    for option, default in (
+        ("attempts", 1),
+        ("max_crashes", 3),
+        ("concurrency", 10),
+        ("lease", 60),
+    ):
+        assert re.search(rf"^\| .*`{option}`.* \| `{default}` \|", text, re.MULTILINE), option
 
 
 def test_every_row_says_what_holds() -> None:

@@ -18,6 +18,7 @@ from jobyard.errors import (
     StorageTooNew,
     StoreCorrupt,
     Unsupported,
+    WeakStorage,
 )
 from jobyard.url import BackendUrl
 from jobyard_sqlite.backend import SqliteBackend
@@ -248,6 +249,14 @@ async def test_durability_is_a_choice(path: Path, durability: str, level: int) -
     )
     assert row == (level,)
     await backend.close()
+
+
+async def test_b12_a_strict_service_refuses_a_weak_promise(path: Path) -> None:
+    with pytest.raises(WeakStorage, match="durability"):
+        await QueueService(f"sqlite:///{path}?durability=fast", strict=True).open()
+    async with QueueService(f"sqlite:///{path}?durability=fast") as service:
+        told = {each.subject: each.severity for each in await service.inspect()}
+        assert told["durability"] == "warning"
 
 
 async def test_what_is_not_there_yet_is_refused_whole(backend: SqliteBackend) -> None:

@@ -7,11 +7,13 @@ import os
 import signal
 import sqlite3
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from backends.sqlite.tests.handles import Start, at, line, rest_of, spec, want
 
+from jobyard import Job, QueueService
 from jobyard.errors import BackendError, StoreBusy
 from jobyard.events import Notice, Topic
 from jobyard.lease import Done, Released, Settled, Settlement
@@ -248,3 +250,34 @@ async def test_a_settle_by_two_processes_counts_once(backend: SqliteBackend, pat
     answers = await asyncio.gather(backend.settle(ends), other.settle(ends))
     assert sorted(answer.results[0] for answer in answers) == [Settled.ALREADY, Settled.OK]
     await other.close()
+
+
+async def test_k155_a_file_that_is_locked_for_long_stops_no_worker(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ran: Counter[int] = Counter()
+    service = QueueService(f"sqlite:///{path}?busy_timeout=0.1")
+
+    @service.handler("q", "n")
+    async def n(job: Job) -> None:
+        ran[job.data] += 1
+        await asyncio.sleep(0.001)
+
+    holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+    async with asyncio.timeout(60), service:
+        jobs = await service.add_jobs("q", [("n", number) for number in range(500)])
+        worker = service.worker(concurrency=5, poll_interval=0.05)
+        work = asyncio.create_task(worker.run())
+        while len(ran) < 50:
+            await asyncio.sleep(0.001)
+        await asyncio.to_thread(holder.execute, "BEGIN IMMEDIATE")
+        while sum("could not claim and settle" in text for text in caplog.messages) < 3:
+            await asyncio.sleep(0.01)
+        with pytest.raises(StoreBusy):
+            await service.add_job("q", "n", -1)
+        holder.execute("COMMIT")
+        await asyncio.gather(*(job.wait() for job in jobs))
+        await worker.stop()
+        await work
+    holder.close()
+    assert ran == Counter(range(500))
