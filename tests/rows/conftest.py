@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from redis import Redis
@@ -26,22 +27,28 @@ def on_postgres(request: pytest.FixtureRequest, folder: Path) -> str:
 
 
 def on_redis(request: pytest.FixtureRequest, folder: Path) -> str:
-    """Give a namespace of its own on the server that a variable names, or the session's empty."""
+    """Give an empty database of the server that a variable names, or of the session's."""
     named = os.environ.get("JOBYARD_TEST_REDIS_URL")
     if named:
-        namespace = f"r_{secrets.token_hex(6)}"
-        request.addfinalizer(lambda: wipe(named, namespace))
-        return f"{named}{'&' if '?' in named else '?'}namespace={namespace}"
+        url = urlsplit(named)._replace(path=f"/{empty_database(named)}").geturl()
+        request.addfinalizer(lambda: flush(url))
+        return url
     server: ThrowawayServer = request.getfixturevalue("valkey")
     server.clear()
     return server.url
 
 
-def wipe(url: str, namespace: str) -> None:
-    """Delete the keys of a namespace."""
-    with Redis.from_url(url.partition("?")[0]) as client:
-        for key in client.scan_iter(f"jobyard:{{{namespace}}}*", count=1000):
-            client.delete(key)
+def empty_database(url: str) -> int:
+    """Find a database of a server without keys: what others keep there is not touched."""
+    with Redis.from_url(url) as client:
+        databases = int(client.config_get("databases")["databases"])
+        taken = {int(name.removeprefix("db")) for name in client.info("keyspace")}
+    return next(number for number in range(databases) if number not in taken)
+
+
+def flush(url: str) -> None:
+    with Redis.from_url(url) as client:
+        client.flushdb()
 
 
 STORES: dict[str, Callable[[pytest.FixtureRequest, Path], str]] = {
