@@ -25,22 +25,16 @@ local function promote(open, instant)
     end
 end
 
--- Ends a job past its time to live that the claim has taken; tells whether it did (CLAIM-11).
-local function is_past(member)
-    if not has(flags_of(member), TTL) then
-        return false
-    end
-    local job = load(id_of(member))
-    if not expired(job) then
-        return false
-    end
-    expire(job)
-    return true
+-- The job of a member, if its time to live has run out (CLAIM-11).
+local function past_its_time(member)
+    local job = has(flags_of(member), TTL) and load(id_of(member))
+    return job and expired(job) and job or nil
 end
 
--- Takes the head of a lane, or of several: members, and queue and lane of each.
+-- Takes the head of a lane, or of several: members, and queue and lane of each, and the jobs among
+-- them that are past their time. Those take nobody's place, as long as they are not very many.
 local function take_head(cursors, limit)
-    local members, queues, lanes = {}, {}, {}
+    local members, queues, lanes, past = {}, {}, {}, {}
     if #cursors == 1 then
         local cursor = cursors[1]
         local most = math.min(limit, cursor.source.limit)
@@ -49,15 +43,17 @@ local function take_head(cursors, limit)
         end
         members = call('ZRANGE', cursor.key, 0, most - 1)
         cursor.taken = #members
-        for index = 1, #members do
+        for index, member in ipairs(members) do
             queues[index], lanes[index] = cursor.queue, cursor.lane
+            past[index] = past_its_time(member)
         end
     else
         merge(cursors, limit, function(cursor)
             cursor.taken = (cursor.taken or 0) + 1
             local index = #members + 1
             members[index], queues[index], lanes[index] = cursor.member, cursor.queue, cursor.lane
-            return true
+            past[index] = past_its_time(cursor.member)
+            return not past[index] or index >= MAX_BATCH
         end)
     end
     for _, cursor in ipairs(cursors) do
@@ -67,7 +63,7 @@ local function take_head(cursors, limit)
             lessened[cursor.queue] = true
         end
     end
-    return members, queues, lanes
+    return members, queues, lanes, past
 end
 
 -- Notes for the limiters of a queue what a claim took of it.
@@ -163,9 +159,11 @@ local function is_awaited(key, may_change)
         if not head then
             return false
         end
-        if not may_change or not is_past(head) then
+        local past = may_change and past_its_time(head)
+        if not past then
             return true
         end
+        expire(past)
     end
     return true
 end
@@ -208,17 +206,19 @@ local function claim(want)
         return give_again(want, lease, open)
     end
     promote(open, want.instant)
-    local members, queues, lanes = take_head(cursors_of(want, open), want.limit)
+    local members, queues, lanes, past = take_head(cursors_of(want, open), want.limit)
     local ids, from, taken, of_lane = {}, {}, {}, {}
     for index, member in ipairs(members) do
-        if not is_past(member) then
+        if past[index] then
+            expire(past[index])
+        else
             ids[#ids + 1] = id_of(member)
             from[#from + 1] = queues[index]
             taken[#taken + 1] = member
             of_lane[#of_lane + 1] = lanes[index]
         end
     end
-    local is_short = #ids < #members
+    local is_short = #ids < #members and #ids < want.limit
     if #ids == 0 then
         local due = is_short and now or next_due(open, openings(want, open))
         return answer(due, nil, nil, ids, {})
