@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from jobyard import JobNotFound, JobState, QueueService, Reason
-from jobyard.errors import InvalidTransition
+from jobyard.edits import SetPayload
+from jobyard.errors import InvalidTransition, PayloadDecodeError
 
 
 @pytest.fixture
@@ -34,6 +35,11 @@ async def test_k069_a_job_is_taken_back(service: QueueService, ran: list) -> Non
     assert await service.unschedule_job(job.id, "n") == {"to": "ada"}
     with pytest.raises(JobNotFound):
         await job.refresh()
+    broken = await service.add_job("q", "n", delay=60)
+    await service.backend.change([broken.id], SetPayload(b'{"to": '))
+    with pytest.raises(PayloadDecodeError):
+        await service.unschedule_job(broken.id, "n")
+    assert (await broken.refresh()).state is JobState.DELAYED
     done = await service.add_job("q", "n", "done")
     await service.run_until_idle()
     with pytest.raises(InvalidTransition):
