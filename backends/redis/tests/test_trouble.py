@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from backends.redis.tests.handles import NAMESPACE, admin, at, opened
@@ -28,7 +28,7 @@ from jobyard_redis.throwaway import Product, ThrowawayServer
 PATIENCE = 30.0
 
 
-@contextmanager
+@contextlib.contextmanager
 def configured(server: ThrowawayServer, **settings: str) -> Iterator[None]:
     """Let the server run with other settings."""
     with admin(server) as client:
@@ -320,3 +320,33 @@ async def test_a_key_that_somebody_else_made_is_corruption(
         client.set(f"jobyard:{{{NAMESPACE}}}:jobs", "mine")
     with pytest.raises(StoreCorrupt):
         await backend.get(["a"])
+
+
+# -- hints
+
+
+async def test_hints_come_over_a_connection_of_their_own_that_mends_itself(
+    server: ThrowawayServer, backend: RedisBackend
+) -> None:
+    async with opened(server.url) as other, contextlib.AsyncExitStack() as stack:
+        heard = asyncio.Event()
+        await stack.enter_async_context(
+            backend.listen(lambda notice: heard.set(), queues=["emails"])
+        )
+        with admin(server) as client:
+            (ear,) = client.client_list(_type="pubsub")
+            assert ear["sub"] == "1"
+            for _ in range(3):
+                client.client_kill_filter(_type="pubsub")
+                heard.clear()
+                async with asyncio.timeout(PATIENCE):
+                    await heard.wait()  # what may have been missed meanwhile is made up for
+                    while not client.client_list(_type="pubsub"):
+                        await asyncio.sleep(0.01)
+                heard.clear()
+                await other.add(alone(spec()))
+                async with asyncio.timeout(PATIENCE):
+                    await heard.wait()
+            # Nothing but hints goes over it: calls are answered while it is cut.
+            client.client_kill_filter(_type="pubsub")
+            assert len((await backend.claim(want())).leases) == 3
