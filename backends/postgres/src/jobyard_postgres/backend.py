@@ -38,7 +38,7 @@ class PostgresBackend(Backend):
     the '?'.
     """
 
-    contract: ClassVar[tuple[int, int]] = (0, 2)
+    contract: ClassVar[tuple[int, int]] = (0, 3)
     capabilities: ClassVar[Capability] = (
         Capability.SHARED | Capability.DURABLE | Capability.PUSH | Capability.CALLER_TX
     )

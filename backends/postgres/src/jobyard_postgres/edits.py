@@ -31,12 +31,12 @@ from jobyard.edits import (
     Sweep,
     Swept,
 )
-from jobyard.errors import QueueNotEmpty, Unsupported
+from jobyard.errors import QueueNotEmpty
 from jobyard.job import FINISHED, JobState
 from jobyard.limit import HoldBack, Limit
 from jobyard_postgres.arrays import int4s, texts
 from jobyard_postgres.store import Store
-from jobyard_sql.codes import STATE_CODES, STATES
+from jobyard_sql.codes import STATE_CODES, STATES, WHOLE_QUEUE
 
 OUTCOMES = (
     ChangeOutcome.OK,
@@ -109,11 +109,22 @@ async def control(store: Store, queue: str, what: Control) -> None:
         case Resume():
             paused = False
         case Limit() | HoldBack():
-            raise Unsupported("jobyard-postgres has no limits of queues and names yet")
+            await store.call("limit", store.now, store.fast, queue, *_limit_of(what))
+            store.bell.ring((queue,))
+            return
         case _:
             assert_never(what)
     _, listening = await store.call_one("control", store.now, store.fast, queue, paused)
     store.bell.ring(() if paused else (queue,), events=listening)
+
+
+def _limit_of(what: Limit | HoldBack) -> tuple[Any, ...]:
+    """Return name, concurrency, count and period of a rate, and the time of a hold."""
+    name = WHOLE_QUEUE if what.name is None else what.name
+    if isinstance(what, HoldBack):
+        return (name, None, None, None, what.ms)
+    rate = (None, None) if what.rate is None else (what.rate.count, what.rate.per_ms)
+    return (name, what.concurrency, *rate, None)
 
 
 async def sweep(store: Store, wish: Sweep, limit: int) -> Swept:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from jobyard.job import JobRecord
+from jobyard.limit import LimitInfo
 from jobyard.metrics import Bucket, Metrics
 from jobyard.presence import WorkerInfo
 from jobyard.query import Counts, JobQuery, Page, QueueInfo
@@ -15,7 +16,7 @@ from jobyard.schedule import ScheduleRecord
 from jobyard_postgres.arrays import int8s, texts
 from jobyard_postgres.store import Store
 from jobyard_sql.codes import CHILD, STATE_CODES, STATES, TALLIES
-from jobyard_sql.looking import Standing, record_of
+from jobyard_sql.looking import Standing, limit_of, record_of
 
 unpack_worker = msgspec.msgpack.Decoder(WorkerInfo).decode
 
@@ -83,16 +84,24 @@ async def queues(store: Store, names: Sequence[str] | None) -> tuple[QueueInfo, 
     wanted = None if names is None else set(names)
     oldest = f'"{store.schema}"."{store.namespace}_oldest_due"'
     rows = await store.rows(f"SELECT q.*, {oldest}(q.id) FROM ({store.looking.queues}) q")
+    limits: dict[int, list[LimitInfo]] = {}
+    for queue, *limiter in await store.rows(store.looking.limits):
+        limits.setdefault(queue, []).append(limit_of(*limiter))
     return tuple(
         QueueInfo(
             name=name,
             paused=paused,
             counts=Counts(**dict(zip(map(str, STATES), counts, strict=True))),
             oldest_due=oldest_due,
+            limits=tuple(sorted(limits.get(number, ()), key=_by_name)),
         )
-        for _, name, paused, *counts, oldest_due in rows
+        for number, name, paused, *counts, oldest_due in rows
         if wanted is None or name in wanted
     )
+
+
+def _by_name(limit: LimitInfo) -> tuple[bool, str]:
+    return limit.name is not None, limit.name or ""
 
 
 async def metrics(store: Store, queue: str, *, since: int, until: int) -> Metrics:

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ColumnElement
 
 from jobyard.job import JobRecord, Reason
+from jobyard.limit import LimitInfo, Rate
 from jobyard_sql.codes import (
     ACTIVE,
     BLOCKED,
@@ -34,11 +35,12 @@ from jobyard_sql.codes import (
     LIFO,
     STATES,
     WAITING,
+    WHOLE_QUEUE,
 )
 from jobyard_sql.flavor import Flavor
 from jobyard_sql.tables import Tables, tables
 
-__all__ = ["Looking", "Standing", "looking", "record_of"]
+__all__ = ["Looking", "Standing", "limit_of", "looking", "record_of"]
 
 
 class Standing(NamedTuple):
@@ -128,6 +130,18 @@ def record_of(job: Standing, parents: Sequence[str] = ()) -> JobRecord:
     )
 
 
+def limit_of(
+    name: str, concurrency: int | None, starts: int | None, per_ms: int | None, held_until: int
+) -> LimitInfo:
+    """Show a limiter as the contract does."""
+    return LimitInfo(
+        name=None if name == WHOLE_QUEUE else name,
+        concurrency=concurrency,
+        rate=None if starts is None or per_ms is None else Rate(starts, per_ms),
+        held_until=held_until or None,
+    )
+
+
 class Looking:
     """The statements for one namespace and flavor."""
 
@@ -175,6 +189,17 @@ class Looking:
             .join(gauge, gauge.c.queue == queue.c.id)
             .group_by(queue.c.id, queue.c.name, queue.c.paused)
             .order_by(queue.c.name)
+        )
+        limiter = every.limiter
+        self.limits = flavor.compile(
+            select(
+                limiter.c.queue,
+                limiter.c.name,
+                limiter.c.concurrency,
+                limiter.c.starts,
+                limiter.c.per_ms,
+                limiter.c.held_until,
+            ).order_by(limiter.c.queue, limiter.c.name)
         )
         self.queue_ids = flavor.compile(select(queue.c.id, queue.c.name).order_by(queue.c.name))
         of_queue = ready.c.queue == bindparam("queue")

@@ -149,12 +149,12 @@ BEGIN
             SELECT due FROM {ns}_delayed WHERE queue = k.id ORDER BY due, no LIMIT 1) d);
 END $$;
 
--- Decide what a claim gets: locks the jobs, writes the lease, moves nothing out of `ready` but
+-- Decide what a claim gets, after `p_moves`: locks the jobs, writes the lease, moves nothing out of `ready` but
 -- what is past its time to live, which is set aside for the reaper (its queue and lane negated).
 CREATE FUNCTION {ns}_choose(
-    p_want JSONB, p_now BIGINT, p_listening BOOLEAN,
+    p_want JSONB, p_now BIGINT, p_listening BOOLEAN, p_moves {ns}_move[],
     OUT o_fence BIGINT, OUT o_until BIGINT, OUT o_next_due BIGINT, OUT o_again BOOLEAN,
-    OUT o_tids TID[], OUT o_moves {ns}_move[], OUT o_told {ns}_told[]
+    OUT o_tids TID[], OUT o_moves {ns}_move[], OUT o_told {ns}_told[], OUT o_queues INTEGER[]
 ) LANGUAGE plpgsql AS $$
 DECLARE
     v_limit INTEGER := least((p_want->>'limit')::INTEGER, 1000);
@@ -162,6 +162,7 @@ DECLARE
     v_queues INTEGER[];
     v_ttl BOOLEAN;
     v_rated BOOLEAN;
+    v_limited BOOLEAN;
     v_gone TID[] := '{}';
     v_head RECORD;
     v_part RECORD;
@@ -184,10 +185,18 @@ BEGIN
         END IF;
     END IF;
     o_next_due := {ns}_next_due(v_queues);
+    v_limited := EXISTS (SELECT 1 FROM {ns}_limiter WHERE queue = ANY (v_queues));
+    IF v_limited THEN
+        o_queues := v_queues;
+    END IF;
     IF o_again OR v_limit <= 0 OR cardinality(v_queues) = 0 THEN
         RETURN;
     END IF;
-    v_head := {ns}_head(v_sources, v_limit);
+    IF v_limited THEN
+        v_head := {ns}_limited_head(v_sources, v_limit, v_queues, p_now, p_moves);
+    ELSE
+        v_head := {ns}_head(v_sources, v_limit);
+    END IF;
     o_tids := v_head.o_tids;
     IF cardinality(o_tids) = 0 THEN
         IF v_head.o_more THEN
@@ -221,6 +230,9 @@ BEGIN
     END IF;
     IF cardinality(o_tids) = 0 THEN
         RETURN;
+    END IF;
+    IF v_limited THEN
+        PERFORM {ns}_count_starts(o_tids, v_queues, p_now);
     END IF;
     -- Only now, with the jobs locked, is a number greater than all that they had before.
     o_fence := nextval('{ns}_lease_no');
@@ -270,6 +282,7 @@ DECLARE
     v_told {ns}_told[] := '{}';
     v_bad JSONB := '[]';
     v_woken TEXT[] := '{}';
+    v_next_due BIGINT;
     v_part RECORD;
 BEGIN
     IF p_nos IS NOT NULL THEN
@@ -289,13 +302,18 @@ BEGIN
         PERFORM {ns}_book(v_now, v_listening, v_moves, v_told);
         RETURN;
     END IF;
-    v_part := {ns}_choose(p_want, v_now, v_listening);
+    v_part := {ns}_choose(p_want, v_now, v_listening, v_moves);
+    v_next_due := v_part.o_next_due;
+    IF v_part.o_queues IS NOT NULL THEN
+        v_next_due := least(v_next_due, {ns}_opens_at(p_want->'sources', v_part.o_queues,
+            v_part.o_tids, v_now));
+    END IF;
     v_moves := v_moves || v_part.o_moves;
     v_woken := {ns}_woken(v_moves);
     v_told := v_told || v_part.o_told;
     RETURN QUERY SELECT NULL::INTEGER, NULL, NULL::BIGINT, NULL::INTEGER,
         convert_to(jsonb_build_object('now', v_now, 'listening', v_listening, 'bad', v_bad,
-            'woken', v_woken, 'next_due', v_part.o_next_due, 'fence', v_part.o_fence, 'until',
+            'woken', v_woken, 'next_due', v_next_due, 'fence', v_part.o_fence, 'until',
             v_part.o_until)::TEXT, 'UTF8'),
         NULL::BYTEA, NULL::INTEGER, NULL::INTEGER, NULL::INTEGER, NULL::INTEGER,
         NULL::INTEGER, NULL::BIGINT, NULL::BIGINT, NULL::BIGINT, NULL;
@@ -337,7 +355,7 @@ DECLARE
     v_tids TID[];
 BEGIN
     BEGIN
-        v_part := {ns}_choose(p_want, {ns}_begin(p_now, p_fast), false);
+        v_part := {ns}_choose(p_want, {ns}_begin(p_now, p_fast), false, '{}');
         v_tids := v_part.o_tids;
         IF v_part.o_again THEN
             v_nos := ARRAY(

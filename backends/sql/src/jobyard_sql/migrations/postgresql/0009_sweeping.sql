@@ -239,6 +239,8 @@ BEGIN
         UPDATE {ns}_queue SET closing = true WHERE id = v_queue;
     ELSIF p_kind = 'obliterate' THEN
         DELETE FROM {ns}_dedup WHERE queue = v_queue;
+        DELETE FROM {ns}_limiter WHERE queue = v_queue;
+        DELETE FROM {ns}_start WHERE queue = v_queue;
         PERFORM {ns}_drop_gates(ARRAY(SELECT id FROM {ns}_gate WHERE queue = v_queue), NULL);
         DELETE FROM {ns}_lane WHERE queue = v_queue;
         DELETE FROM {ns}_gauge WHERE queue = v_queue;
