@@ -128,16 +128,24 @@ class Bell:
 
     def _send(self, name: str, text: bytes) -> None:
         try:
-            if self._sender is None:
-                self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-                self._sender.setblocking(False)
-            self._sender.sendto(text, self._address(name))
+            try:
+                self._send_to(name, text)
+            except FileNotFoundError:
+                # Its listener is gone, or the folder was made anew since it was opened here.
+                self._forget_folder()
+                self._send_to(name, text)
         except OSError as error:
             # A full socket is one whose listener is about to wake. One that refuses belonged to
             # a process that was killed. Whatever else goes wrong, the listener polls.
             if error.errno == errno.ECONNREFUSED and self._folder is not None:
                 with contextlib.suppress(OSError):
                     (self._folder / name).unlink()
+
+    def _send_to(self, name: str, text: bytes) -> None:
+        if self._sender is None:
+            self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._sender.setblocking(False)
+        self._sender.sendto(text, self._address(name))
 
     def _address(self, name: str) -> str:
         """Write a socket's path; one that is too long goes by way of the folder's descriptor."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 import msgspec
 
 from jobyard.events import EventKind, StoredEvent
 from jobyard.lease import MAX_BATCH, Claim, Claimed, Lease, Source
-from jobyard_sql.codes import ACTIVE, DELAYED, RATE, WAITING, Tally
+from jobyard_sql.codes import ACTIVE, DELAYED, RATE, WAITING, WHOLE_QUEUE, Tally
 from jobyard_sqlite.heads import (
     STRAND,
     Strand,
@@ -19,7 +19,8 @@ from jobyard_sqlite.heads import (
     leases_from,
     merged_head,
 )
-from jobyard_sqlite.lanes import QueueRow
+from jobyard_sqlite.lanes import LaneRow, QueueRow
+from jobyard_sqlite.limits import Room, Rooms, count_starts, opens_at, within_rooms
 from jobyard_sqlite.passing import admit, start
 from jobyard_sqlite.transaction import Transaction
 from jobyard_sqlite.transitions import leave, standing
@@ -38,17 +39,17 @@ def claim(tx: Transaction, want: Claim) -> Claimed:
     limit = min(want.limit, MAX_BATCH)
     queues = _open_queues(tx, want.sources)
     if not limit or not want.sources:
-        return Claimed(leases=(), now=tx.now, next_due=_next_due(tx, queues))
+        return Claimed(leases=(), now=tx.now, next_due=_next_due(tx, want, queues))
     again = _again(tx, want)
     if again is not None:
-        return Claimed(leases=again, now=tx.now, next_due=_next_due(tx, queues))
+        return Claimed(leases=again, now=tx.now, next_due=_next_due(tx, want, queues))
     tx.horizon = max(tx.now, want.as_of or 0)
     next_due = promote(tx, queues, tx.horizon)
     sources = _sources(tx, want.sources, queues)
     leases = _take(tx, want, sources, limit) if sources else ()
-    if any(lease.flags & RATE for lease in leases):
-        start(tx, leases)
-        next_due = _next_due(tx, queues)
+    paced, limited = _count_starts(tx, leases, queues)
+    if paced or limited:
+        next_due = _next_due(tx, want, queues)
     return Claimed(leases=leases, now=tx.now, next_due=next_due)
 
 
@@ -80,9 +81,46 @@ def _open_queues(tx: Transaction, sources: Sequence[Source]) -> dict[str, QueueR
     }
 
 
-def _next_due(tx: Transaction, queues: dict[str, QueueRow]) -> int | None:
-    dues = [tx.row(tx.moves.next_due, (queue.id,)) for queue in queues.values()]
-    return min((due for due, _ in filter(None, dues)), default=None)
+def _next_due(tx: Transaction, want: Claim, queues: dict[str, QueueRow]) -> int | None:
+    """Tell when something of the queues may be given that is not to be given now."""
+    rows = [tx.row(tx.moves.next_due, (queue.id,)) for queue in queues.values()]
+    dues = [due for due, _ in filter(None, rows)]
+    for source in want.sources:
+        queue = queues.get(source.queue)
+        if queue is not None and source.limit > 0 and tx.limiters(queue):
+            dues += _openings(tx, source, queue)
+    return min(dues, default=None)
+
+
+def _openings(tx: Transaction, source: Source, queue: QueueRow) -> Iterator[int]:
+    """Tell from when what waits and is kept back by a hold or a rate may be given (LIMIT-5)."""
+    for lane in _served(tx, source, queue):
+        at = opens_at(tx, queue, lane.name)
+        if at > tx.now and _waits(tx, Strand("lane", lane.id, queue)):
+            yield at
+
+
+def _waits(tx: Transaction, strand: Strand) -> bool:
+    """Tell whether a range has a job that is not past its time to live."""
+    source = Strands((strand,), 1)
+    while True:
+        rows = head(tx, source, 1)
+        leases = leases_from(tx, rows, lease_id="", fence=0, until=0)
+        if not _set_aside(tx, leases, {strand.queue.name: strand.queue.id}):
+            return bool(rows)
+
+
+def _count_starts(
+    tx: Transaction, leases: Sequence[Lease], queues: dict[str, QueueRow]
+) -> tuple[bool, bool]:
+    """Count what was taken of rates and limits; tell whether there are any of the two."""
+    paced = any(lease.flags & RATE for lease in leases)
+    if paced:
+        start(tx, leases)
+    limited = any(tx.limiters(queue) for queue in queues.values())
+    if limited:
+        count_starts(tx, leases)
+    return paced, limited
 
 
 def promote(tx: Transaction, queues: dict[str, QueueRow], instant: int) -> int | None:
@@ -120,13 +158,15 @@ def _sources(
     tx: Transaction, sources: Sequence[Source], queues: dict[str, QueueRow]
 ) -> list[Strands]:
     """Find the ranges that the sources may take from."""
-    found = []
+    found: list[Strands] = []
+    rooms = Rooms(tx)
     for source in sources:
         queue = queues.get(source.queue)
         if queue is None or source.limit <= 0:
             continue
-        strands = _strands(tx, source, queue)
-        if strands:
+        if tx.limiters(queue):
+            found += _limited_strands(tx, source, queue, rooms)
+        elif strands := _strands(tx, source, queue):
             found.append(Strands(strands, source.limit))
     return found
 
@@ -135,16 +175,40 @@ def _strands(tx: Transaction, source: Source, queue: QueueRow) -> tuple[Strand, 
     whole = Strand("queue", queue.id, queue)
     if source.names is None and source.channels is None:
         return (whole,)
-    lanes = tx.lanes(queue)
-    names, channels = source.names, source.channels
-    served = [
-        lane
-        for lane in lanes
-        if (names is None or lane.name in names) and (channels is None or lane.channel in channels)
-    ]
-    if len(served) == len(lanes):
+    served = _served(tx, source, queue)
+    if len(served) == len(tx.lanes(queue)):
         return (whole,)
     return tuple(Strand("lane", lane.id, queue) for lane in served)
+
+
+def _served(tx: Transaction, source: Source, queue: QueueRow) -> list[LaneRow]:
+    """Tell the lanes of a queue that a source takes from."""
+    names, channels = source.names, source.channels
+    return [
+        lane
+        for lane in tx.lanes(queue)
+        if (names is None or lane.name in names) and (channels is None or lane.channel in channels)
+    ]
+
+
+def _limited_strands(
+    tx: Transaction, source: Source, queue: QueueRow, rooms: Rooms
+) -> Iterator[Strands]:
+    """Find the ranges of a source whose queue, or a name of it, is limited."""
+    limiters, own = tx.limiters(queue), Room(source.limit)
+    if limiters.keys() == {WHOLE_QUEUE}:
+        parts = {"": _strands(tx, source, queue)}
+    else:
+        by_name: dict[str, list[Strand]] = {}
+        for lane in _served(tx, source, queue):
+            key = lane.name if lane.name in limiters else WHOLE_QUEUE
+            by_name.setdefault(key, []).append(Strand("lane", lane.id, queue))
+        parts = {name: tuple(strands) for name, strands in by_name.items()}
+    for name, strands in parts.items():
+        bounds = (own, *rooms.of(queue, name))
+        left = min(room.left for room in bounds)
+        if strands and left > 0:
+            yield Strands(strands, left, bounds)
 
 
 def _take(
@@ -207,10 +271,11 @@ def _take_merged(
     tx: Transaction, lease_id: str, sources: Sequence[Strands], *, limit: int, until: int
 ) -> tuple[Lease, ...]:
     """Take the common head of several ranges."""
+    limited = any(source.rooms for source in sources)
     strands = [strand for source in sources for strand in source.strands]
     queue_ids = {strand.queue.name: strand.queue.id for strand in strands}
     while True:
-        rows = merged_head(tx, sources, limit)
+        rows = _limited_head(tx, sources, limit) if limited else merged_head(tx, sources, limit)
         leases = leases_from(tx, rows, lease_id=lease_id, fence=tx.next_fence, until=until)
         if not _set_aside(tx, leases, queue_ids):
             break
@@ -222,6 +287,17 @@ def _take_merged(
     for number, lease in last.items():
         _move(tx, strands[number], lease, counts[number])
     return leases
+
+
+def _limited_head(tx: Transaction, sources: Sequence[Strands], limit: int) -> list[Any]:
+    """Read the first jobs of several ranges that their limits let through.
+
+    Each part gives as many as it may, since others may come to nothing for a room that they share.
+    """
+    bounded = [each if each.rooms else each._replace(rooms=(Room(each.limit),)) for each in sources]
+    rows = merged_head(tx, bounded, sum(min(each.limit, limit) for each in bounded))
+    rooms_of = [each.rooms for each in bounded for _ in each.strands]
+    return within_rooms(rows, rooms_of, STRAND, limit)
 
 
 def _tell(tx: Transaction, leases: Sequence[Lease], worker: str) -> None:

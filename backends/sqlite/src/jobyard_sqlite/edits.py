@@ -23,7 +23,6 @@ from jobyard.edits import (
     SetPriority,
     SetProgress,
 )
-from jobyard.errors import Unsupported
 from jobyard.events import EventKind, StoredEvent
 from jobyard.job import JobState, Reason
 from jobyard.limit import HoldBack, Limit
@@ -42,6 +41,7 @@ from jobyard_sql.codes import (
 )
 from jobyard_sql.looking import Standing
 from jobyard_sqlite.ending import Ended, erase, finish, forget, renew
+from jobyard_sqlite.limits import hold_back, limit
 from jobyard_sqlite.passing import admit, enter, fresh
 from jobyard_sqlite.transaction import Transaction
 from jobyard_sqlite.transitions import (
@@ -238,8 +238,6 @@ def _end(
 
 def control(tx: Transaction, name: str, what: Control) -> None:
     """Apply a control to a queue, making it known if it is not."""
-    if isinstance(what, Limit | HoldBack):
-        raise Unsupported("jobyard-sqlite has no limits of queues and names yet")
     queue = tx.make_queue(name)
     match what:
         case Declare():
@@ -248,6 +246,10 @@ def control(tx: Transaction, name: str, what: Control) -> None:
             _set_paused(tx, queue.id, name, paused=True, was=bool(queue.paused))
         case Resume():
             _set_paused(tx, queue.id, name, paused=False, was=bool(queue.paused))
+        case Limit():
+            limit(tx, queue, what)
+        case HoldBack():
+            hold_back(tx, queue, what)
         case _:
             assert_never(what)
 

@@ -9,6 +9,7 @@ from jobyard.lease import Lease
 from jobyard_sql.codes import GROUP, LIFO
 from jobyard_sql.moves import MAX_TERMS
 from jobyard_sqlite.lanes import QueueRow
+from jobyard_sqlite.limits import Room
 from jobyard_sqlite.transaction import Transaction
 from jobyard_sqlite.transitions import json_list
 
@@ -25,10 +26,15 @@ class Strand(NamedTuple):
 
 
 class Strands(NamedTuple):
-    """The strands of one source, and how many jobs it may give."""
+    """The strands of one source, and how many jobs it may give.
+
+    Where a limit is, the strands of a source that the same of them bound stand together, with
+    their rooms; the limit is then what the least of these has left.
+    """
 
     strands: tuple[Strand, ...]
     limit: int
+    rooms: tuple[Room, ...] = ()
 
 
 def leases_from(

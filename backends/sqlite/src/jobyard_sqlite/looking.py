@@ -9,10 +9,11 @@ from typing import Any, Protocol
 import msgspec
 
 from jobyard.job import JobRecord
+from jobyard.limit import LimitInfo
 from jobyard.metrics import Bucket, Metrics
 from jobyard.query import Counts, JobQuery, Page, QueueInfo
 from jobyard_sql.codes import CHILD, STATE_CODES, STATES, TALLIES
-from jobyard_sql.looking import Looking, Standing, record_of
+from jobyard_sql.looking import Looking, Standing, limit_of, record_of
 from jobyard_sql.signals import Signals
 from jobyard_sqlite.transitions import json_list
 
@@ -99,16 +100,24 @@ def logs(look: Look, job_id: str, *, after: int, limit: int) -> Page[str]:
 def queues(look: Look, names: Sequence[str] | None) -> tuple[QueueInfo, ...]:
     """Show queues by name."""
     wanted = None if names is None else set(names)
+    limits: dict[int, list[LimitInfo]] = {}
+    for number, *limiter in look.rows(look.looking.limits):
+        limits.setdefault(number, []).append(limit_of(*limiter))
     return tuple(
         QueueInfo(
             name=name,
             paused=bool(paused),
             counts=Counts(**dict(zip(map(str, STATES), counts, strict=True))),
             oldest_due=_oldest_due(look, number),
+            limits=tuple(sorted(limits.get(number, ()), key=_whole_queue_first)),
         )
         for number, name, paused, *counts in look.rows(look.looking.queues)
         if wanted is None or name in wanted
     )
+
+
+def _whole_queue_first(limit: LimitInfo) -> tuple[bool, str]:
+    return limit.name is not None, limit.name or ""
 
 
 def _oldest_due(look: Look, queue_id: int) -> int | None:

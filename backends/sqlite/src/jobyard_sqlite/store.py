@@ -13,11 +13,6 @@ from typing import Final, TypeVar
 
 from jobyard.clock import Clock
 from jobyard.errors import BackendClosed, BackendError, ConfigError, StoreBusy
-from jobyard_sql.flavor import SQLITE
-from jobyard_sql.gating import gating
-from jobyard_sql.looking import looking
-from jobyard_sql.moves import moves
-from jobyard_sql.signals import signals
 from jobyard_sqlite.bell import Bell
 from jobyard_sqlite.connection import (
     check_folder,
@@ -35,6 +30,7 @@ from jobyard_sqlite.lanes import Lanes
 from jobyard_sqlite.looking import Look
 from jobyard_sqlite.migrate import version
 from jobyard_sqlite.place import SqliteOptions
+from jobyard_sqlite.statements import Statements
 from jobyard_sqlite.thread import Thread
 from jobyard_sqlite.transaction import Transaction
 
@@ -77,10 +73,7 @@ class Store:
         self.clock = clock
         self.bell = Bell(path, namespace, enabled=options.wakeup == "auto")
         self._given = connection
-        self._moves = moves(namespace)
-        self._gating = gating(namespace)
-        self._looking = looking(namespace, SQLITE)
-        self._signals = signals(namespace, SQLITE)
+        self._statements = Statements.of(namespace)
         self._lanes = Lanes()
         self._pid = os.getpid()
         self._loop = asyncio.get_running_loop()
@@ -221,7 +214,7 @@ class Store:
         """Tell the store's time."""
         if self.clock is not None:
             return self.clock.now_ms()
-        ((stored, *_),) = look.rows(self._moves.counter)
+        ((stored, *_),) = look.rows(self._statements.moves.counter)
         return max(int(stored), host_now())
 
     # -- in the threads
@@ -264,7 +257,9 @@ class Store:
 
     def _read(self, work: Callable[[Look], T]) -> T:
         def look(cursor: sqlite3.Cursor) -> T:
-            return work(Look(cursor, looking=self._looking, signals=self._signals))
+            return work(
+                Look(cursor, looking=self._statements.looking, signals=self._statements.signals)
+            )
 
         return self._inquire(look)
 
@@ -291,16 +286,13 @@ class Store:
     @property
     def lock(self) -> str:
         """The statement that takes the lock for writing and changes nothing."""
-        return self._moves.lock
+        return self._statements.moves.lock
 
     def _transaction(self, cursor: sqlite3.Cursor, lanes: Lanes | None = None) -> Transaction:
         clock = self.clock
         return Transaction(
             cursor,
-            moves=self._moves,
-            gating=self._gating,
-            looking=self._looking,
-            signals=self._signals,
+            self._statements,
             lanes=self._lanes if lanes is None else lanes,
             clock_now=None if clock is None else clock.now_ms(),
             host_now=host_now(),

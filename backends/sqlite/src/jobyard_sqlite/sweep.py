@@ -114,8 +114,9 @@ def _obliterate(tx: Transaction, wish: Obliterate, limit: int) -> Swept:
         tx.run(tx.moves.close_queue, (queue.id,))
     else:
         tx.delta(queue.id, queue.name).gone = True
-        for statement in (*tx.gating.forget_queue, *tx.moves.forget_queue):
-            tx.run(statement, (queue.id,))
+        for part in (tx.limiting, tx.gating, tx.moves):
+            for statement in part.forget_queue:
+                tx.run(statement, (queue.id,))
         tx.forget_queue(queue.name)
     return swept
 

@@ -14,13 +14,11 @@ from jobyard.events import EventKind, StoredEvent
 from jobyard.lease import MAX_BATCH
 from jobyard.metrics import MINUTE_MS
 from jobyard_sql.codes import ACTIVE, CURRENT, DELAYED, GAUGES, WAITING, Tally
-from jobyard_sql.gating import Gating
-from jobyard_sql.looking import Looking, Standing
-from jobyard_sql.moves import Moves
-from jobyard_sql.signals import Signals
+from jobyard_sql.looking import Standing
 from jobyard_sqlite.gates import Gates
-from jobyard_sqlite.lanes import LaneRow, Lanes, QueueRow
+from jobyard_sqlite.lanes import LaneRow, Lanes, LimiterRow, QueueRow
 from jobyard_sqlite.ledger import QueueDelta
+from jobyard_sqlite.statements import Statements
 
 EVENTS_KEPT: Final = 10_000
 TRIM_EVERY: Final = 1_000
@@ -53,22 +51,16 @@ class Transaction:
     def __init__(
         self,
         cursor: sqlite3.Cursor,
+        statements: Statements,
         *,
-        moves: Moves,
-        gating: Gating,
-        looking: Looking,
-        signals: Signals,
         lanes: Lanes,
         clock_now: int | None,
         host_now: int,
     ) -> None:
         self.cursor = cursor
-        self.moves = moves
-        self.gating = gating
-        self.looking = looking
-        self.signals = signals
+        self.moves, self.gating, self.limiting, self.looking, self.signals = statements
         self._lanes = lanes
-        row = cursor.execute(moves.counter).fetchone()
+        row = cursor.execute(self.moves.counter).fetchone()
         self._stored_now: int = row[0]
         self._job: int = row[1]
         self._lease: int = row[2]
@@ -81,7 +73,7 @@ class Transaction:
         self.deltas: dict[int, QueueDelta] = {}
         self.events: list[StoredEvent] = []
         self.keep_room = MAX_BATCH
-        self.gates = Gates(cursor, gating)
+        self.gates = Gates(cursor, self.gating)
         self.ended: list[Parent] = []
         self.stirred = False
         self.horizon = self.now
@@ -170,6 +162,15 @@ class Transaction:
             rows = self.rows(self.moves.lanes, (queue.id,))
             known = (queue.ver, tuple(LaneRow(*row) for row in rows))
             self._lanes.of_queue[queue.id] = known
+        return known[1]
+
+    def limiters(self, queue: QueueRow) -> dict[str, LimiterRow]:
+        """Return the limiters of a queue by name."""
+        known = self._lanes.limiters.get(queue.id)
+        if known is None or known[0] != queue.ver:
+            rows = [LimiterRow(*row) for row in self.rows(self.limiting.limiters, (queue.id,))]
+            known = (queue.ver, {row.name: row for row in rows})
+            self._lanes.limiters[queue.id] = known
         return known[1]
 
     def lane_names(self, lanes: set[int]) -> dict[int, tuple[str, str, str]]:
