@@ -48,6 +48,7 @@ from jobyard.lease import (
     Settlement,
     Source,
 )
+from jobyard.limit import HoldBack, Limit, Rate
 from jobyard.presence import WorkerInfo
 from jobyard.schedule import ScheduleRecord
 from jobyard_sqlite.backend import SqliteBackend
@@ -240,6 +241,22 @@ async def obliterate_tied(run: Run) -> None:
     await run.backend.sweep(Obliterate(queue="tied", force=True))
 
 
+async def limit(run: Run) -> None:
+    await run.backend.control("other", Limit(name="m", concurrency=2, rate=Rate(1, 1_000)))
+
+
+async def add_limited(run: Run) -> None:
+    await run.backend.add([tuple(spec(f"m{n}", queue="other", name="m") for n in range(3))])
+
+
+async def take_limited(run: Run) -> None:
+    run.took((await run.backend.claim(run.want(3, sources=(Source(queue="other"),)))).leases)
+
+
+async def hold(run: Run) -> None:
+    await run.backend.control("other", HoldBack(ms=1_000))
+
+
 async def retain(run: Run) -> None:
     run.clock.advance(ms=10)
     await run.backend.sweep(Retention(completed_ms=1, others_ms=1, count=1))
@@ -277,6 +294,10 @@ CALLS: tuple[Callable[[Run], Awaitable[None]], ...] = (
     drain_tied,
     retain,
     obliterate_tied,
+    limit,
+    add_limited,
+    take_limited,
+    hold,
 )
 
 

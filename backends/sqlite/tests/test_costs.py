@@ -12,6 +12,7 @@ from backends.sqlite.tests.handles import at, spec, want
 from jobyard.clock import ManualClock
 from jobyard.job import Dedup, Dependency, Group, JobState, RateKey, Unit
 from jobyard.lease import Claim, Done, Lease, Settlement, Source
+from jobyard.limit import HoldBack, Limit
 from jobyard_sqlite.backend import SqliteBackend
 
 T = TypeVar("T")
@@ -29,6 +30,7 @@ class Meter:
         await self.backend.open()
         await self.backend.prepare()
         await self.backend.add([(spec("first"),)])
+        await self.backend.claim(want(1))  # and the handle knows the queue, its lanes and limits
         cursor = self.backend._opened()._write_cursor
         assert cursor is not None
         cursor.connection.set_trace_callback(self.seen.append)
@@ -56,7 +58,7 @@ def done(leases: Sequence[Lease]) -> list[Settlement]:
 
 
 async def test_a_job_without_ties_costs_what_it_did_before_there_were_any(meter: Meter) -> None:
-    """The numbers are those from before groups, rates, keys and dependencies were there."""
+    """The numbers are those from before groups, rates, keys, dependencies, limits were there."""
     backend = meter.backend
     costs = {}
     costs["add one"], _ = await meter.of(backend.add([(spec(),)]))
@@ -74,7 +76,7 @@ async def test_a_job_without_ties_costs_what_it_did_before_there_were_any(meter:
         "add one": 8,
         "add one later": 8,
         "add 100": 107,
-        "claim": 13,
+        "claim": 12,
         "settle and claim": 16,
         "settle, promote and claim": 20,
     }
@@ -101,6 +103,29 @@ async def test_what_is_held_back_costs_a_claim_nothing(meter: Meter, ties: str) 
     await meter.backend.close()
     assert len(leases) == 10
     assert (before, plain) == (12, 12)
+
+
+@pytest.mark.parametrize("limit", [Limit(concurrency=9), HoldBack(ms=60_000)], ids=repr)
+async def test_a_limit_costs_other_queues_nothing(meter: Meter, limit: Limit | HoldBack) -> None:
+    await meter.backend.add([tuple(spec() for _ in range(40)), (spec(queue="other"),)])
+    before, _ = await meter.claim(want(10))
+    await meter.backend.control("other", limit)
+    after, leases = await meter.claim(want(10))
+    await meter.backend.close()
+    assert len(leases) == 10
+    assert (before, after) == (12, 12)
+
+
+async def test_what_a_limit_holds_back_costs_a_claim_nothing(meter: Meter) -> None:
+    await meter.backend.add([tuple(spec(name=name) for name in "xy" for _ in range(5))])
+    await meter.backend.control("emails", HoldBack(name="x", ms=60_000))
+    await meter.claim(want(1))
+    before, _ = await meter.claim(want(1))
+    await meter.backend.add([tuple(spec(name="x") for _ in range(2_000))])
+    after, leases = await meter.claim(want(1))
+    await meter.backend.close()
+    assert [lease.name for lease in leases] == ["y"]
+    assert before == after
 
 
 async def test_a_place_that_goes_on_costs_the_same_before_any_number(meter: Meter) -> None:
