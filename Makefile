@@ -34,7 +34,7 @@ test: venv
 	@$(python) tools/check.py
 
 check: venv
-	@$(python) tools/check.py lint format types layers api
+	@$(python) tools/check.py lint format types layers api sync
 
 clean:
 	rm -rf .venv .venv.lock .tox dist .mypy_cache .ruff_cache .pytest_cache .hypothesis \

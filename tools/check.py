@@ -36,6 +36,7 @@ def steps() -> dict[str, list[str]]:
         "types": [python, "-m", "mypy", *typed],
         "layers": [python, "-c", LAYERS],
         "api": [python, "tools/public_api.py"],
+        "sync": [python, "tools/sync.py", "--check"],
         "docs": [python, "tools/reference.py", "--check"],
         "tests": [python, "-m", "pytest"],
     }

@@ -139,3 +139,12 @@ def test_a_file_with_the_name_of_another_module_is_told_to_be_renamed(folder: Pa
 
     assert "its name is that of another module, json" in message
     assert "rename the file" in message
+
+
+def test_b08_a_blocking_service_is_as_good(folder: Path) -> None:
+    text = APP.replace("from jobyard import", "from jobyard.sync import").replace(
+        "async def", "def"
+    )
+    (folder / "jobs_app.py").write_text(text)
+    service = load_service("jobs_app:service")
+    assert service.handlers.queues() == ("emails",)

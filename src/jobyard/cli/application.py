@@ -106,15 +106,18 @@ def _attribute(module: ModuleType, attribute: str, place: str) -> Any:
 
 
 def _services_in(module: ModuleType) -> str:
-    from jobyard import QueueService  # noqa: PLC0415 - as above
+    from jobyard import QueueService, sync  # noqa: PLC0415 - as above
 
-    names = sorted(n for n, value in vars(module).items() if isinstance(value, QueueService))
+    kinds = (QueueService, sync.QueueService)
+    names = sorted(n for n, value in vars(module).items() if isinstance(value, kinds))
     return f"; the module has {', '.join(names) or 'no QueueService'}"
 
 
 def _checked(found: Any, app: str, module: ModuleType) -> QueueService:
-    from jobyard import QueueService  # noqa: PLC0415 - not needed for --help
+    from jobyard import QueueService, sync  # noqa: PLC0415 - not needed for --help
 
+    if isinstance(found, sync.QueueService):
+        found = found.asynchronous
     if not isinstance(found, QueueService):
         kind = (
             type(found).__name__ if not isinstance(found, type) else f"the class {found.__name__}"

@@ -204,6 +204,10 @@ class Lifetime:
         """Stop calling a listener."""
         self._announcer.off(event, listener)
 
+    async def ready(self) -> None:
+        """Wait until what was begun without waiting is done: queues known, listeners listening."""
+        await self._usable()
+
     async def _usable(self) -> None:
         """Wait until this service may be used: every call begins here."""
         if not self._is_open:
