@@ -17,7 +17,10 @@ from conformance.tests.mutants import MUTANTS
 from jobyard_conformance.clauses import cited
 from jobyard_conformance.suite import ConformanceSuite
 
-pytestmark = pytest.mark.timeout(300)
+EVERYTHING = os.environ.get("JOBYARD_MUTANTS") == "all"
+PATIENCE = 1_500 if EVERYTHING else 280
+
+pytestmark = pytest.mark.timeout(PATIENCE + 20)
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -97,7 +100,7 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[s
         check=False,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=PATIENCE,
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
