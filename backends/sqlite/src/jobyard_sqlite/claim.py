@@ -9,7 +9,7 @@ import msgspec
 
 from jobyard.events import EventKind, StoredEvent
 from jobyard.lease import MAX_BATCH, Claim, Claimed, Lease, Source
-from jobyard_sql.codes import ACTIVE, DELAYED, RATE, WAITING, WHOLE_QUEUE, Tally
+from jobyard_sql.codes import ACTIVE, DELAYED, WAITING, WHOLE_QUEUE, Tally
 from jobyard_sqlite.heads import (
     STRAND,
     Strand,
@@ -114,7 +114,7 @@ def _count_starts(
     tx: Transaction, leases: Sequence[Lease], queues: dict[str, QueueRow]
 ) -> tuple[bool, bool]:
     """Count what was taken of rates and limits; tell whether there are any of the two."""
-    paced = any(lease.flags & RATE for lease in leases)
+    paced = bool(tx.rates)
     if paced:
         start(tx, leases)
     limited = any(tx.limiters(queue) for queue in queues.values())

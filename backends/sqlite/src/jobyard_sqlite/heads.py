@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from jobyard.lease import Lease
-from jobyard_sql.codes import GROUP, LIFO
+from jobyard_sql.codes import GATED, LIFO
 from jobyard_sql.moves import MAX_TERMS
 from jobyard_sqlite.lanes import QueueRow
 from jobyard_sqlite.limits import Room
@@ -89,11 +89,16 @@ def leases_from(
 
 
 def _groups(tx: Transaction, rows: Sequence[Any]) -> dict[int, str]:
-    """Return the groups of jobs that have one, by number."""
-    grouped = [row[2] for row in rows if row[3] & GROUP]
-    if not grouped:
+    """Return the groups of jobs that have one, by number; the transaction notes their rates."""
+    gated = [row[2] for row in rows if row[3] & GATED]
+    if not gated:
         return {}
-    return {no: key for no, key, _ in tx.rows(tx.gating.passed, (json_list(grouped),))}
+    groups: dict[int, str] = {}
+    for no, key, rate in tx.rows(tx.gating.passed, (json_list(gated),)):
+        groups[no] = key
+        if rate is not None:
+            tx.rates[no] = rate
+    return groups
 
 
 def key_of(lease: Lease) -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ from jobyard_sql.codes import Gate as Kind
 from jobyard_sql.looking import Standing
 from jobyard_sqlite.gates import Gate
 from jobyard_sqlite.transaction import Transaction
-from jobyard_sqlite.transitions import block, delay, json_list, leave, standing, wait
+from jobyard_sqlite.transitions import block, delay, leave, standing, wait
 
 __all__ = [
     "admit",
@@ -84,10 +84,9 @@ def ask_gates(tx: Transaction, job: Standing) -> tuple[int | None, Standing]:
 
 def start(tx: Transaction, leases: Sequence[Lease]) -> None:
     """Note that jobs of rates were claimed: their slots are free again a period later."""
-    numbers = [lease.no for lease in leases if lease.flags & RATE]
-    passed = tx.rows(tx.gating.passed, (json_list(numbers),))
+    numbers = [lease.no for lease in leases if lease.no in tx.rates]
     tx.run_many(tx.gating.started, [(no,) for no in numbers])
-    for number, count in Counter([rate for _, _, rate in passed]).items():
+    for number, count in Counter([tx.rates[no] for no in numbers]).items():
         slots = tx.gates[number]
         tx.gates.give_slots(slots, tx.now + (slots.per_ms or 0), tx.now, count)
         serve(tx, slots)

@@ -44,8 +44,9 @@ class Transaction:
     records it may still remove by the keep rules of the jobs that it ends (SETTLE-11).
 
     `ended` are the parents whose children have not been told yet; `stirred` says that other jobs
-    were moved than those that the transaction is about; `horizon` is the instant by which slots
-    have to be good (CLAIM-9).
+    were moved than those that the transaction is about; `rates` are those of the jobs that were
+    read to be claimed, by number; `horizon` is the instant by which slots have to be good
+    (CLAIM-9).
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Transaction:
         self.keep_room = MAX_BATCH
         self.gates = Gates(cursor, self.gating)
         self.ended: list[Parent] = []
+        self.rates: dict[int, int] = {}
         self.stirred = False
         self.horizon = self.now
         self._queues: dict[str, QueueRow | None] = {}
