@@ -24,6 +24,7 @@ from jobyard_postgres.throwaway import FAST, USER, Server
 PORT = 6432  # of a socket in a folder of its own: no other program can be there
 PATIENCE = 20.0
 
+# A session that sees hundreds of namespaces made gets slower with each: none lives long.
 SETTINGS = """
 [databases]
 * = host={server} user={user}
@@ -35,6 +36,7 @@ auth_file = {folder}/users
 pool_mode = transaction
 default_pool_size = 20
 max_client_conn = 500
+server_lifetime = 5
 logfile = {folder}/log
 """
 

@@ -66,18 +66,18 @@ END $$;
 
 -- Lock leases until the step is over. Tells the number of each by its place, 0 where the token is
 -- not that of the lease: what holds a job is both.
+-- The leases are looked up by number alone: joined with the arrays, the table would be read through.
 CREATE FUNCTION {ns}_lock_leases(p_fences BIGINT[], p_tokens TEXT[]) RETURNS BIGINT[]
 LANGUAGE plpgsql AS $$
 DECLARE
-    v_places BIGINT[] := ARRAY(
-        SELECT u.at FROM {ns}_lease l
-        JOIN unnest(p_fences, p_tokens) WITH ORDINALITY u(no, token, at)
-            ON l.no = u.no AND l.token = u.token
-        ORDER BY l.no FOR NO KEY UPDATE OF l);
+    v_nos BIGINT[];
+    v_tokens TEXT[];
 BEGIN
+    SELECT array_agg(no), array_agg(token) INTO v_nos, v_tokens FROM (
+        SELECT no, token FROM {ns}_lease WHERE no = ANY (p_fences) ORDER BY no FOR NO KEY UPDATE) l;
     RETURN ARRAY(
-        SELECT CASE WHEN u.at = ANY (v_places) THEN u.no ELSE 0 END
-        FROM unnest(p_fences) WITH ORDINALITY u(no, at) ORDER BY u.at);
+        SELECT CASE WHEN u.token = v_tokens[array_position(v_nos, u.no)] THEN u.no ELSE 0 END
+        FROM unnest(p_fences, p_tokens) WITH ORDINALITY u(no, token, at) ORDER BY u.at);
 END $$;
 
 -- Take a held job out of its state.
