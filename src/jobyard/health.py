@@ -19,6 +19,8 @@ class Severity(StrEnum):
     """How much a finding matters."""
 
     OK = "ok"
+    ADVICE = "advice"
+    """Something that could be better; every promise is kept."""
     WARNING = "warning"
     """A promise is weaker than it should be: `strict=True` refuses to open."""
 

@@ -55,7 +55,7 @@ async def test_the_rights_of_a_file_that_is_there_stay(path: Path) -> None:
     await backend.open()
     await backend.prepare()
     assert rights(path) == 0o640
-    assert any(f.subject == "rights" and f.severity == "warning" for f in await backend.inspect())
+    assert any(f.subject == "rights" and f.severity == "advice" for f in await backend.inspect())
     await backend.close()
 
 
@@ -257,6 +257,14 @@ async def test_b12_a_strict_service_refuses_a_weak_promise(path: Path) -> None:
     async with QueueService(f"sqlite:///{path}?durability=fast") as service:
         told = {each.subject: each.severity for each in await service.inspect()}
         assert told["durability"] == "warning"
+
+
+async def test_b12_a_strict_service_takes_advice_and_opens(path: Path) -> None:
+    """The library of the machine may be an old one: that is said, and no promise is weaker."""
+    async with QueueService(f"sqlite:///{path}?wakeup=off", strict=True) as service:
+        told = {each.subject: each.severity for each in await service.inspect()}
+    assert told["wakeup"] == "advice"
+    assert "warning" not in told.values()
 
 
 async def test_what_is_not_there_yet_is_refused_whole(backend: SqliteBackend) -> None:

@@ -229,7 +229,7 @@ async def test_without_wakeup_there_is_no_socket(path: Path) -> None:
     async with backend.listen(lambda _: None):
         assert not path.with_name("jobs.db-wake").exists()
     findings = {finding.subject: finding.severity for finding in await backend.inspect()}
-    assert findings["wakeup"] == "warning"
+    assert findings["wakeup"] == "advice"
     await backend.close()
 
 

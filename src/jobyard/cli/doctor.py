@@ -22,7 +22,8 @@ def doctor(
 ) -> None:
     """Reach a store, and tell what it really promises as it is set up.
 
-    Exit code 0: all is well; 1: there are warnings; 2: the store cannot be reached or used.
+    Exit code 0: every promise is kept, with advice or without; 1: there are warnings; 2: the store
+    cannot be reached or used.
     """
     import asyncio  # noqa: PLC0415 - not needed for --help
 
@@ -31,7 +32,7 @@ def doctor(
         typer.echo(json.dumps(found, indent=2))
     else:
         print_findings(found)
-    if any(finding["severity"] != "ok" for finding in found["findings"]):
+    if any(finding["severity"] == "warning" for finding in found["findings"]):
         raise typer.Exit(ExitCode.LOOK)
 
 
@@ -83,7 +84,10 @@ def print_findings(found: dict[str, Any]) -> None:
             Text(finding["severity"], style=style), Text(finding["subject"]), Text(finding["text"])
         )
     console.print(table)
-    warnings = sum(finding["severity"] != "ok" for finding in found["findings"])
-    console.print(
-        Text(f"{warnings} warning{'s' if warnings > 1 else ''}" if warnings else "all is well")
-    )
+    severities = [finding["severity"] for finding in found["findings"]]
+    warnings, advice = severities.count("warning"), severities.count("advice")
+    told = [
+        *([f"{warnings} warning{'s' if warnings > 1 else ''}"] if warnings else []),
+        *([f"{advice} that could be better"] if advice else []),
+    ]
+    console.print(Text(", ".join(told) or "all is well"))

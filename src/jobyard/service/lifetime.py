@@ -105,7 +105,7 @@ class Lifetime:
             case "off":
                 pass
         if self._strict:
-            weak = [f for f in await self.backend.inspect() if f.severity is not Severity.OK]
+            weak = [f for f in await self.backend.inspect() if f.severity is Severity.WARNING]
             if weak:
                 raise WeakStorage("; ".join(f"{f.subject}: {f.text}" for f in weak))
 

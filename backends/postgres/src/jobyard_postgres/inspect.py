@@ -44,7 +44,7 @@ async def inspect(store: Store) -> tuple[Finding, ...]:
         )
     if autovacuum != "on":
         findings.append(
-            _warning(
+            _advice(
                 "autovacuum",
                 "autovacuum is off: claims get slower with every job that went through; turn it on",
             )
@@ -65,7 +65,7 @@ async def inspect(store: Store) -> tuple[Finding, ...]:
         findings += _pooled(store)
     if store.options.listen == "off":
         findings.append(
-            _warning("wakeup", "listen=off: workers of other processes find jobs by polling")
+            _advice("wakeup", "listen=off: workers of other processes find jobs by polling")
         )
     else:
         findings.append(_fine("wakeup", "workers of other processes are woken by NOTIFY"))
@@ -77,7 +77,7 @@ def _pooled(store: Store) -> list[Finding]:
     findings = [_fine("pooler", "connections go through a pooler")]
     if store.options.listen != "off" and store.options.listen_url is None:
         findings.append(
-            _warning(
+            _advice(
                 "pooler",
                 "a pooler in transaction mode takes no LISTEN: give listen_url with the server's "
                 "own address, or listen=off; jobs are found by polling meanwhile",
@@ -85,7 +85,7 @@ def _pooled(store: Store) -> list[Finding]:
         )
     if store.options.prepare == "on":
         findings.append(
-            _warning(
+            _advice(
                 "pooler",
                 "prepare=on needs a pooler that keeps prepared statements (pgbouncer 1.21 with "
                 "max_prepared_statements); leave the option out otherwise",
@@ -96,6 +96,10 @@ def _pooled(store: Store) -> list[Finding]:
 
 def _fine(subject: str, text: str) -> Finding:
     return Finding(subject=subject, severity=Severity.OK, text=text)
+
+
+def _advice(subject: str, text: str) -> Finding:
+    return Finding(subject=subject, severity=Severity.ADVICE, text=text)
 
 
 def _warning(subject: str, text: str) -> Finding:

@@ -58,6 +58,10 @@ def _fine(subject: str, text: str) -> Finding:
     return Finding(subject=subject, severity=Severity.OK, text=text)
 
 
+def _advice(subject: str, text: str) -> Finding:
+    return Finding(subject=subject, severity=Severity.ADVICE, text=text)
+
+
 def _warning(subject: str, text: str) -> Finding:
     return Finding(subject=subject, severity=Severity.WARNING, text=text)
 
@@ -89,7 +93,7 @@ def _library() -> Finding:
     version = sqlite3.sqlite_version
     if not has_reset_bug(sqlite3.sqlite_version_info):
         return _fine("library", f"SQLite {version}")
-    return _warning(
+    return _advice(
         "library",
         f"SQLite {version} may damage the file in a rare race of several processes (the WAL-reset "
         "bug, fixed in 3.44.6, 3.50.7 and 3.51.3) unless its packager has backported the mend; "
@@ -100,7 +104,7 @@ def _library() -> Finding:
 def _rights(path: Path) -> Finding:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
-        return _warning("rights", f"others than its owner may open the file (mode {mode:04o})")
+        return _advice("rights", f"others than its owner may open the file (mode {mode:04o})")
     return _fine("rights", "the file is its owner's alone")
 
 
@@ -108,7 +112,7 @@ def _log_size(path: Path) -> Finding:
     log = path.with_name(path.name + "-wal")
     size = log.stat().st_size if log.exists() else 0
     if size > JOURNAL_LIMIT:
-        return _warning(
+        return _advice(
             "log",
             f"the write-ahead log has {size // 2**20} MiB: a long read keeps it from being "
             "checkpointed; look for a program that leaves a transaction open",
@@ -118,7 +122,7 @@ def _log_size(path: Path) -> Finding:
 
 def _wakeup(options: SqliteOptions, trouble: str | None) -> Finding:
     if options.wakeup == "off":
-        return _warning("wakeup", "wakeup=off: workers of other processes find jobs by polling")
+        return _advice("wakeup", "wakeup=off: workers of other processes find jobs by polling")
     if trouble is not None:
-        return _warning("wakeup", f"workers find jobs by polling: no socket ({trouble})")
+        return _advice("wakeup", f"workers find jobs by polling: no socket ({trouble})")
     return _fine("wakeup", "workers of other processes are woken by datagrams")
