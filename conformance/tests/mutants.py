@@ -242,7 +242,7 @@ class MutantHarness(Harness):
         return handle
 
 
-SPANNING = {"breaking", "crashes", "listening", "model", "races", "whole"}
+SPANNING = {"breaking", "crashes", "cutting", "listening", "model", "races", "whole"}
 """Chapters that try the contract as a whole, or that wait: they are not among the rest."""
 
 

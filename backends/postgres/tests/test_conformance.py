@@ -47,6 +47,13 @@ class ServerHarness(DatabaseHarness):
         await asyncio.to_thread(self._server.restart, how=signal.SIGQUIT)
         return True
 
+    def server(self) -> str:
+        return str(self._server.socket_folder / ".s.PGSQL.5432")
+
+    def through(self, port: int) -> str:
+        url = BackendUrl.parse(self.address())
+        return f"postgresql://{url.username}@127.0.0.1:{port}{url.path}"
+
     async def cut(self) -> bool:
         await asyncio.to_thread(self._server.stop, how=signal.SIGQUIT)
         return True

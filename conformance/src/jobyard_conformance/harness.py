@@ -6,11 +6,13 @@ import secrets
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 from functools import cache
+from urllib.parse import urlsplit, urlunsplit
 
 from jobyard.backend import Backend, Capability
 from jobyard.clock import Clock
 from jobyard.edits import Obliterate
 from jobyard.plugins import Plugins, load_plugins, open_backend
+from jobyard.url import BackendUrl
 
 __all__ = ["CannotRun", "Harness", "UrlHarness"]
 
@@ -77,6 +79,14 @@ class Harness(ABC):
         """Undo `cut`."""
         return False
 
+    def server(self) -> str | tuple[str, int] | None:
+        """Tell where the store's server listens, if it has one: host and port, or a socket."""
+        return None
+
+    def through(self, port: int) -> str:
+        """Tell the URL that reaches the store by way of another port, on 127.0.0.1."""
+        raise CannotRun(f"the harness tells a server(), and no URL through the port {port}")
+
     def address(self) -> str:
         """Tell the URL that another process needs; raise `CannotRun` without one."""
         if self.url is None:
@@ -103,6 +113,17 @@ class UrlHarness(Harness):
         """Give a fresh, unopened handle."""
         chosen = namespace or self.namespace
         return open_backend(self.address(), namespace=chosen, clock=clock, plugins=_plugins())
+
+    def server(self) -> str | tuple[str, int] | None:
+        """Tell the URL's host and port, if it names both."""
+        url = BackendUrl.parse(self.address())
+        return None if url.host is None or url.port is None else (url.host, url.port)
+
+    def through(self, port: int) -> str:
+        """Tell the same URL with another host and port."""
+        parts = urlsplit(self.address())
+        login, at, _ = parts.netloc.rpartition("@")
+        return urlunsplit(parts._replace(netloc=f"{login}{at}127.0.0.1:{port}"))
 
     def unreachable(self) -> Backend | None:
         """Give a handle on the place where no store is."""

@@ -10,6 +10,7 @@ from jobyard_conformance.chapters.claiming import Claiming
 from jobyard_conformance.chapters.clocks import Clocks
 from jobyard_conformance.chapters.controlling import Controlling
 from jobyard_conformance.chapters.crashes import Crashes
+from jobyard_conformance.chapters.cutting import Cutting
 from jobyard_conformance.chapters.depending import Depending
 from jobyard_conformance.chapters.draining import Draining
 from jobyard_conformance.chapters.events import Events
@@ -78,5 +79,6 @@ CHAPTERS: tuple[type[Chapter], ...] = (
     Races,
     Crashes,
     Breaking,
+    Cutting,
     Modelling,
 )
