@@ -11,6 +11,8 @@ from typing import Final
 
 HEADER: Final = re.compile(r"^-- flags: (?P<flags>\S+)\n-- include: (?P<parts>.*)$", re.MULTILINE)
 
+TABLE: Final = re.compile(r"^-- table: (?P<table>\w+)$", re.MULTILINE)
+
 SHEBANG: Final = (7, 0)
 """The first version that knows flags; those before refuse a script that states them."""
 
@@ -36,7 +38,8 @@ def script(name: str, *, flagged: bool) -> Script:
     header = HEADER.search(body)
     assert header is not None, f"lua/{name}.lua states no flags and parts"
     parts = [
-        (folder / "parts" / f"{part}.lua").read_text("utf-8") for part in header["parts"].split()
+        _when_called((folder / "parts" / f"{part}.lua").read_text("utf-8"))
+        for part in header["parts"].split()
     ]
     text = "\n".join([*parts, body])
     if flagged:
@@ -45,3 +48,19 @@ def script(name: str, *, flagged: bool) -> Script:
     elif header["flags"] == "allow-oom":
         text = f"{ALLOW_OOM}\n{text}"
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def _when_called(part: str) -> str:
+    """Let a part that fills a table do so when one of its functions is called for the first time.
+
+    The server runs a script's text anew for each call, and to make a function that is not used
+    costs as much as a command or two.
+    """
+    found = TABLE.search(part)
+    if found is None:
+        return part
+    table = found["table"]
+    return (
+        f"setmetatable({table}, {{ __index = function(_, wanted)\nsetmetatable({table}, nil)\n"
+        f"{part}\nreturn {table}[wanted]\nend }})"
+    )

@@ -73,6 +73,8 @@ else
     call('HDEL', yard .. ':queues', queue)
     call('DEL', yard .. ':tally:' .. queue)
     call('UNLINK', yard .. ':dedup:' .. queue)
-    limits.drop(queue, true)
+    if any('limited') then
+        limits.drop(queue, true)
+    end
 end
 return { #removed, left }

@@ -36,7 +36,9 @@ local function complete(section, lease, members, runs, tails)
         line[2 * index - 1], line[2 * index] = text(now), member
     end
     each_piece('HDEL', yard .. ':running:' .. section.queue, ids)
-    limits.finish(section.queue, section.name, #members)
+    if any('limited') then
+        limits.finish(section.queue, section.name, #members)
+    end
     if section.kind == 'k' then
         each_piece('HSET', yard .. ':facts', facts)
         each_piece('ZADD', shelf(section.queue, 'c', 'done'), line)
@@ -67,7 +69,7 @@ local function settle_section(results)
     end
     local lease = lease_named(section.lease_id)
     local held = many('HMGET', yard .. ':running:' .. section.queue, ids)
-    local needed, others = kin.among(ids), {}
+    local needed, others = any('needed') and kin.among(ids) or {}, {}
     local mine, my_runs, my_tails, ran = {}, {}, {}, 0
     for index = 1, count do
         if not held_until(held[index], lease) then
@@ -178,7 +180,9 @@ end
 for _ = 1, number() do
     results[#results + 1] = settle_one()
 end
-kin.resolve()
+if any('needed') then
+    kin.resolve()
+end
 local claimed = false
 if arg() == '1' then
     claimed = claim(read_want())

@@ -215,7 +215,11 @@ local function merge(cursors, limit, take)
 end
 
 -- The limiters of a lane, each with what room it leaves; lanes share them.
+local NO_LIMITERS = {}
 local function limiters_of(queue, lane)
+    if not any('limited') then
+        return NO_LIMITERS
+    end
     local found = limits.of_lane(queue, lane)
     for _, limiter in ipairs(found) do
         limiter.left = limiter.left or limits.room(limiter)

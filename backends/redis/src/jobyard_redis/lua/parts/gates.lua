@@ -11,10 +11,10 @@
 --
 -- A job takes its place when it would first wait, and keeps it to its end. It holds a slot from
 -- before it waits until it starts; a period later the slot is free again. So the starts of a slot
--- lie a period apart, and any period has at most as many starts as there are slots.
-
--- By when a slot has to be good; a claim that looks ahead puts it off (CLAIM-9).
-local horizon = now
+-- lie a period apart, and any period has at most as many starts as there are slots. `gates.horizon`
+-- is the instant by which a slot has to be good, when a claim looks ahead (CLAIM-9).
+--
+-- table: gates
 
 -- The groups and rates that this step has looked at, by queue|key; written down at its end.
 local groups, rates = {}, {}
@@ -76,9 +76,6 @@ end
 
 -- Writes down how a job stands that may be held back, and its due if that has moved.
 function gates.note(job)
-    if not job.gated then
-        return
-    end
     local line
     if job.gate or job.enrolled then
         line = (job.placed and '1' or '0') .. '|' .. text(job.slot) .. '|' .. text(job.waits) .. '|'
@@ -212,7 +209,7 @@ function gates.hold_back(job, due)
             gates.block(job, 'r', due)
             return true
         end
-        if job.slot > horizon then
+        if job.slot > (gates.horizon or now) then
             delay(job, math.max(job.slot, due))
             return true
         end

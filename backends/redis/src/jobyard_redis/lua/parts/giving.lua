@@ -1,7 +1,7 @@
 -- Giving: the claim itself, in the order of its steps.
 
 local function promote(open, instant)
-    horizon = instant
+    gates.horizon = instant
     for _, queue in ipairs(open) do
         local due = due_members(queue, instant)
         local gone = {}
@@ -68,7 +68,7 @@ end
 
 -- Notes for the limiters of a queue what a claim took of it.
 local function count_started(queue, queues, lanes, fence)
-    if next(limits.of(queue)) == nil then
+    if not any('limited') then
         return
     end
     local names = {}
@@ -172,7 +172,7 @@ end
 local function openings(want, open)
     local earliest
     for _, source in ipairs(want.sources) do
-        local is_limited = open[source.queue] and source.most > 0
+        local is_limited = any('limited') and open[source.queue] and source.most > 0
             and next(limits.of(source.queue)) ~= nil
         for _, lane in ipairs(is_limited and lanes_of(source) or {}) do
             local at = now

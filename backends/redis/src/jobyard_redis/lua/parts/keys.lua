@@ -4,6 +4,8 @@
 -- :held_until     queue|key of the keys that are held for a time, by its end
 --
 -- A key is looked at by adds alone: that its holder has ended is found out by the next one.
+--
+-- table: keys
 
 local HOLDING = '^([^|]*)|(%x+)|(%d*)$'
 

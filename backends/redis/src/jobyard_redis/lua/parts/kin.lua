@@ -2,34 +2,21 @@
 --
 -- :needed         the ids of the jobs that unfinished jobs depend on
 -- :children:<id>  the members of those that depend on a job: 1 for one that waits for it, else 0
+--
+-- table: kin
 
 local function children_of(id)
     return yard .. ':children:' .. id
 end
 
--- Whether any job depends on another; while none does, nothing here costs more than this.
-local any
-function kin.any()
-    if any == nil then
-        any = call('EXISTS', yard .. ':needed') == 1
-    end
-    return any
-end
-
-function kin.is_needed(id)
-    return kin.any() and call('SISMEMBER', yard .. ':needed', id) == 1
-end
-
 -- Tells which of some jobs are needed, as a set.
 function kin.among(ids)
     local found = {}
-    if kin.any() then
-        for first = 1, #ids, PIECE do
-            local last = math.min(first + PIECE - 1, #ids)
-            local piece = call('SMISMEMBER', yard .. ':needed', unpack(ids, first, last))
-            for index = first, last do
-                found[ids[index]] = piece[index - first + 1] == 1 or nil
-            end
+    for first = 1, #ids, PIECE do
+        local last = math.min(first + PIECE - 1, #ids)
+        local piece = call('SMISMEMBER', yard .. ':needed', unpack(ids, first, last))
+        for index = first, last do
+            found[ids[index]] = piece[index - first + 1] == 1 or nil
         end
     end
     return found
@@ -56,12 +43,15 @@ end
 -- the shelf of those that may not go.
 local function attach_to(parent, job, waits)
     call('ZADD', children_of(parent.id), waits and 1 or 0, job.member)
-    if call('SADD', yard .. ':needed', parent.id) == 1 and parent.end_state then
+    any('needed')
+    local is_new = call('SADD', yard .. ':needed', parent.id) == 1 and parent.end_state
+    if is_new then
         unshelve(parent, parent.end_state)
-        any = true
+    end
+    in_use.needed = true
+    if is_new then
         shelve(parent, parent.end_state)
     end
-    any = true
 end
 
 function kin.attach(job)
@@ -116,9 +106,6 @@ local ended = {}
 
 -- Notes that a job ends or goes, for its children and its parents.
 function kin.tell(job)
-    if not kin.any() then
-        return
-    end
     job.waits = nil
     for _, each in ipairs(parents_of(job)) do
         local siblings = children_of(each.id)
@@ -132,7 +119,7 @@ function kin.tell(job)
             end
         end
     end
-    if kin.is_needed(job.id) then
+    if is_needed(job.id) then
         ended[#ended + 1] = { id = job.id, member = job.member, end_state = job.state }
     end
 end
@@ -187,4 +174,4 @@ function kin.resolve()
     ended = {}
 end
 
-at_close[#at_close + 1] = kin.resolve
+table.insert(at_close, 1, kin.resolve) -- before what it changes is written down

@@ -6,10 +6,11 @@
 -- :starts:<queue>:<field>   those starts, "fence:jobs" for each claim, by their instants
 --
 -- How many of a queue are active its leases tell; of a name it is counted while that has a limit.
+--
+-- table: limits
 
 local LIMITER = '^(%d*)|(%d*)|(%d*)|(%d+)|(%d+)|(%d+)$'
 
-local any_limits
 local limited = {} -- queue -> field -> limiter, of the queues that this step has looked at
 
 local function limiter_of(queue, field, row)
@@ -28,16 +29,8 @@ local function row_of(limiter)
     }, '|')
 end
 
-local NONE = {}
-
--- The limiters of a queue by field; while no queue has any this costs one look a step.
+-- The limiters of a queue by field.
 function limits.of(queue)
-    if any_limits == nil then
-        any_limits = call('EXISTS', yard .. ':limited') == 1
-    end
-    if not any_limits then
-        return NONE
-    end
     if not limited[queue] then
         local found, rows = {}, call('HGETALL', yard .. ':limits:' .. queue)
         for index = 1, #rows, 2 do
@@ -177,7 +170,6 @@ end
 -- Gives the limiter of a queue or a name, which is new if there was none.
 function limits.get(queue, field)
     call('SADD', yard .. ':limited', queue)
-    any_limits = true
     local all = limits.of(queue)
     if not all[field] then
         all[field] = limiter_of(queue, field, '|||0|' .. text(count_active(queue, field)) .. '|0')

@@ -1,8 +1,26 @@
 -- The moves: every way of a job from one place in the yard to another.
 --
--- Whatever moves jobs includes gates, keys, kin and limits after this: what holds jobs back.
+-- Whatever moves jobs includes kin, gates, keys and limits after this: what holds jobs back. Each is
+-- a table whose functions are made when the first of them is called.
 
-local gates, keys, kin, limits = {}, {}, {}, {}
+local kin, gates, keys, limits = {}, {}, {}, {}
+
+-- Whether any job is needed by another, or any queue limited: ':needed' and ':limited'. While none
+-- is, this one look a step is all that either costs.
+local in_use = {}
+local function any(what)
+    if in_use.needed == nil then
+        local some = call('EXISTS', yard .. ':needed', yard .. ':limited') > 0
+        in_use.needed = some and call('EXISTS', yard .. ':needed') == 1
+        in_use.limited = some and call('EXISTS', yard .. ':limited') == 1
+    end
+    return in_use[what]
+end
+
+-- Whether an unfinished job depends on a job.
+local function is_needed(id)
+    return any('needed') and call('SISMEMBER', yard .. ':needed', id) == 1
+end
 
 local BAND, MIDDLE = 2 ^ 43, 2 ^ 42
 local LAST_INSTANT = 2 ^ 42 - 1
@@ -95,7 +113,7 @@ local function on_shelves(queue, state)
 end
 
 local function shelve(job, state)
-    if kin.is_needed(job.id) then
+    if is_needed(job.id) then
         call('ZADD', shelf(job.queue, state, 'needed'), text(job.finished), job.member)
         return
     end
@@ -114,7 +132,7 @@ local function shelve(job, state)
 end
 
 local function unshelve(job, state)
-    if kin.any() and call('ZREM', shelf(job.queue, state, 'needed'), job.member) == 1 then
+    if any('needed') and call('ZREM', shelf(job.queue, state, 'needed'), job.member) == 1 then
         return
     end
     local rule = rule_of(job, state)
@@ -156,7 +174,9 @@ local function leave(job)
     elseif state == 'a' then
         call('HDEL', yard .. ':running:' .. job.queue, job.id)
         let_go(job.lease, 1)
-        limits.finish(job.queue, job.name, 1)
+        if any('limited') then
+            limits.finish(job.queue, job.name, 1)
+        end
         lessened[job.queue] = true
     else
         unshelve(job, state)
@@ -173,14 +193,18 @@ local function admit(job, due)
     local score = line_score(job.priority, due, has(job.flags, LIFO))
     line_up(job.queue, job.lane, score, line_member(job.member))
     woken[job.queue] = true
-    gates.note(job)
+    if job.gated then
+        gates.note(job)
+    end
 end
 
 local function delay(job, due)
     job.state, job.due = 'd', due
     call('ZADD', yard .. ':delayed:' .. job.queue, text(job.due), delayed_member(job))
     woken[job.queue] = true
-    gates.note(job)
+    if job.gated then
+        gates.note(job)
+    end
 end
 
 local function enter(job, due)
@@ -269,9 +293,11 @@ local function finish(job, state)
     if job.gated then
         gates.strike(job)
     end
-    kin.tell(job)
+    if any('needed') then
+        kin.tell(job)
+    end
     local rule = rule_of(job, state)
-    if rule and rule.count == 0 and not kin.is_needed(job.id) then
+    if rule and rule.count == 0 and not is_needed(job.id) then
         forget_many({ job.member })
         return
     end
@@ -308,7 +334,7 @@ local function let_go_of(job)
     if job.gated then
         gates.strike(job)
     end
-    if not job.end_state or job.end_state == 's' then
+    if any('needed') and (not job.end_state or job.end_state == 's') then
         kin.tell(job)
     end
 end

@@ -26,7 +26,7 @@ local function plain_of(members, entries)
     for index, member in ipairs(members) do
         ids[index] = id_of(member)
     end
-    local needed, plain = kin.among(ids), {}
+    local needed, plain = any('needed') and kin.among(ids) or {}, {}
     for index, member in ipairs(members) do
         if has(flags_of(member), WISHES) or needed[ids[index]] then
             special[#special + 1] = ids[index]
