@@ -121,10 +121,10 @@ local function lease_out(want, ids, queues, lanes)
 end
 
 -- Takes the slots of those that have a rate.
-local function start(ids, members)
-    for index, id in ipairs(ids) do
-        local job = has(flags_of(members[index]), WISHES) and load(id)
-        if job and job.rate then
+local function start(ids)
+    for _, id in ipairs(ids) do
+        local job = load(id)
+        if job.rate then
             gates.start(job)
         end
     end
@@ -207,15 +207,16 @@ local function claim(want)
     end
     promote(open, want.instant)
     local members, queues, lanes, past = take_head(cursors_of(want, open), want.limit)
-    local ids, from, taken, of_lane = {}, {}, {}, {}
+    local ids, from, of_lane, with_wishes = {}, {}, {}, {}
     for index, member in ipairs(members) do
         if past[index] then
             expire(past[index])
         else
-            ids[#ids + 1] = id_of(member)
-            from[#from + 1] = queues[index]
-            taken[#taken + 1] = member
-            of_lane[#of_lane + 1] = lanes[index]
+            local at = #ids + 1
+            ids[at], from[at], of_lane[at] = id_of(member), queues[index], lanes[index]
+            if has(flags_of(member), WISHES) then
+                with_wishes[#with_wishes + 1] = ids[at]
+            end
         end
     end
     local is_short = #ids < #members and #ids < want.limit
@@ -224,7 +225,7 @@ local function claim(want)
         return answer(due, nil, nil, ids, {})
     end
     local fence = lease_out(want, ids, from, of_lane)
-    start(ids, taken)
+    start(with_wishes)
     local due = is_short and now or next_due(open, openings(want, open))
     local found = answer(due, fence, now + want.ttl, ids, {})
     if logging then
