@@ -21,6 +21,10 @@ ALLOW_OOM: Final = "redis.call('DEL', KEYS[1] .. ':none')"
 the first command that writes, unless that command can only give memory back. The key never is."""
 
 
+NESTED: Final = 3
+"""How many of a script's parts have all that follows in a function of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Script:
     """A script as it is sent, and the name that the server caches it by."""
@@ -41,7 +45,7 @@ def script(name: str, *, flagged: bool) -> Script:
         _when_called((folder / "parts" / f"{part}.lua").read_text("utf-8"))
         for part in header["parts"].split()
     ]
-    text = "\n".join([*parts, body])
+    text = _nested(parts, body)
     if flagged:
         flags = "" if header["flags"] == "none" else f" flags={header['flags']}"
         text = f"#!lua{flags}\n{text}"
@@ -64,3 +68,15 @@ def _when_called(part: str) -> str:
         f"setmetatable({table}, {{ __index = function(_, wanted)\nsetmetatable({table}, nil)\n"
         f"{part}\nreturn {table}[wanted]\nend }})"
     )
+
+
+def _nested(parts: list[str], body: str) -> str:
+    """Put a script together: what follows each of its first parts is in a function of its own.
+
+    To make a function the server looks for each name that it uses among all that the function
+    around it has made so far; for a name from further out it does not look.
+    """
+    first, rest = parts[:NESTED], "\n".join([*parts[NESTED:], body])
+    for part in reversed(first):
+        rest = f"{part}\nreturn (function()\n{rest}\nend)()"
+    return rest

@@ -24,8 +24,8 @@ else
     call('ZADD', yard .. ':ticks', next_at, key)
 end
 if logging then
-    for _, each in ipairs(created) do
-        tell('scheduled', each.shape.queue, each.id, each.shape.name)
+    for _, at in ipairs(created) do
+        tell('scheduled', shape_of[at].queue, ids[at], shape_of[at].name)
     end
 end
 close()

@@ -65,22 +65,23 @@ local function stand(shape)
     shape.line, shape.count = {}, 0
 end
 
--- What is to be added: of each job its id, its shape, the end of its record and its dedup key's
--- mode; what came of each: a character, its state, in capitals if it was created, 'u' for one that
+-- What is to be added: of each job its id, its shape, the end of its record and, if it has wishes,
+-- its dedup key's mode; what came of each: a character, its state, in capitals if it was created, 'u' for one that
 -- met its key held, 'n' for one of a unit whose parents there are not; of each that met its key
--- held, the holder's state, '-' for one that is gone, and id; and the jobs that were created.
-local asked, answers, met, created = {}, {}, {}, {}
+-- held, the holder's state, '-' for one that is gone, and id; and which were created.
+local ids, shape_of, tails, key_modes = {}, {}, {}, {}
+local answers, met, created = {}, {}, {}
 
 -- Adds the jobs from one to another, none of which has wishes, that are not there yet: what most
 -- are, added many at a time.
 local function add_plain(from, to)
-    local ids, fresh, seen, shapes = {}, {}, {}, {}
+    local wanted, fresh, seen, shapes = {}, {}, {}, {}
     for at = from, to do
-        ids[#ids + 1] = asked[at].id
+        wanted[#wanted + 1] = ids[at]
     end
-    local there = many('HMGET', yard .. ':jobs', ids)
+    local there = many('HMGET', yard .. ':jobs', wanted)
     for at = from, to do
-        local id, shape = asked[at].id, asked[at].shape
+        local id, shape = ids[at], shape_of[at]
         local found = there[at - from + 1]
         if found then
             answers[at] = load(id, found).state
@@ -88,7 +89,7 @@ local function add_plain(from, to)
             answers[at] = seen[id].delayed and 'd' or 'w'
         else
             seen[id] = shape
-            fresh[#fresh + 1] = asked[at]
+            fresh[#fresh + 1] = at
             answers[at] = shape.delayed and 'D' or 'W'
             if shape.count == 0 then
                 shapes[#shapes + 1] = shape
@@ -101,12 +102,12 @@ local function add_plain(from, to)
     end
     local first = call('HINCRBY', yard, 'number', #fresh) - #fresh + 1
     local members, records = {}, {}
-    for index, job in ipairs(fresh) do
-        local shape, id = job.shape, job.id
+    for index, at in ipairs(fresh) do
+        local shape, id = shape_of[at], ids[at]
         local member = member_of(first + index - 1, shape.flags, id)
-        members[index], created[#created + 1] = member, job
+        members[index], created[#created + 1] = member, at
         records[2 * index - 1] = id
-        records[2 * index] = string.sub(member, 1, 11) .. shape.head .. job.tail
+        records[2 * index] = string.sub(member, 1, 11) .. shape.head .. tails[at]
         local line = shape.line
         line[#line + 1] = shape.delayed and text(shape.due) or shape.score
         line[#line + 1] = shape.delayed and member .. shape.tail or line_member(member)
@@ -120,8 +121,8 @@ local function add_plain(from, to)
     end
     write_down(first, members)
     if logging then
-        for _, job in ipairs(fresh) do
-            tell('added', job.shape.queue, job.id, job.shape.name)
+        for _, at in ipairs(fresh) do
+            tell('added', shape_of[at].queue, ids[at], shape_of[at].name)
         end
     end
 end
@@ -137,19 +138,19 @@ local function with_holders(wishes, others)
 end
 
 -- Adds a job with wishes. `others` notes whose jobs stand for those of its unit.
-local function add_one(job, others)
-    local id, shape = job.id, job.shape
+local function add_one(at, others)
+    local id, shape = ids[at], shape_of[at]
     local found = load(id)
     if found then
         return found.state
     end
-    local size, wishes, body = string.match(job.tail, '^(%d+)\n([^\n]*)\n(.*)$')
+    local size, wishes, body = string.match(tails[at], '^(%d+)\n([^\n]*)\n(.*)$')
     local new = {
         queue = shape.queue, priority = shape.priority, due = shape.due,
         options = string.sub(body, 1, size), payload = string.sub(body, size + 1),
     }
     read_wishes(new, wishes)
-    local mode, ttl = string.match(job.key_mode, '^(%a*)|(%d*)$')
+    local mode, ttl = string.match(key_modes[at], '^(%a*)|(%d*)$')
     ttl = tonumber(ttl)
     if new.key then
         local holder, state = keys.meet(new, mode, ttl)
@@ -165,7 +166,7 @@ local function add_one(job, others)
     call('HSET', yard .. ':jobs', id, record)
     call('HSETNX', yard .. ':queues', shape.queue, '')
     write_down(number_of(member), { member })
-    created[#created + 1] = job
+    created[#created + 1] = at
     tally(shape.queue, 'a', 1)
     if logging then
         tell('added', shape.queue, id, shape.name)
@@ -194,9 +195,8 @@ end
 local function has_parents(from, to)
     local known = {}
     for at = from, to do
-        local job = asked[at]
-        if job.shape.has_wishes then
-            local parents = string.match(job.tail, '^%d+\n[^\n]*|([^|\n]*)\n')
+        if shape_of[at].has_wishes then
+            local parents = string.match(tails[at], '^%d+\n[^\n]*|([^|\n]*)\n')
             for id in string.gmatch(parents, '%a([^,]+)') do
                 if not known[id] and call('HEXISTS', yard .. ':jobs', id) == 0 then
                     return false
@@ -204,7 +204,7 @@ local function has_parents(from, to)
                 known[id] = true
             end
         end
-        known[job.id] = true
+        known[ids[at]] = true
     end
     return true
 end
@@ -212,12 +212,12 @@ end
 local function add_unit(from, to)
     local others, at = {}, from
     while at <= to do
-        if asked[at].shape.has_wishes then
-            answers[at] = add_one(asked[at], others)
+        if shape_of[at].has_wishes then
+            answers[at] = add_one(at, others)
             at = at + 1
         else
             local last = at
-            while last < to and not asked[last + 1].shape.has_wishes do
+            while last < to and not shape_of[last + 1].has_wishes do
                 last = last + 1
             end
             add_plain(at, last)
@@ -234,9 +234,10 @@ local function add_jobs()
     end
     local count = number()
     for at = 1, count do
-        local job = { id = arg(), shape = shapes[number()], tail = arg() }
-        job.key_mode = job.shape.has_wishes and arg()
-        asked[at] = job
+        ids[at], shape_of[at], tails[at] = arg(), shapes[number()], arg()
+        if shape_of[at].has_wishes then
+            key_modes[at] = arg()
+        end
     end
     local units = number()
     if units == 0 then
