@@ -35,7 +35,7 @@ from jobyard_postgres.arrays import (
 from jobyard_postgres.leases import lease_arrays
 from jobyard_postgres.store import Store
 from jobyard_postgres.trouble import Overtaken
-from jobyard_sql.codes import DROP, NOT_PLAIN
+from jobyard_sql.codes import DROP, GROUP, NOT_PLAIN
 
 PLAIN: Final = 0
 DROPPED: Final = 1
@@ -46,6 +46,7 @@ SNOOZED: Final = 5
 RELEASED: Final = 6
 CANCELLED: Final = 7
 STALLED: Final = 8
+GROUPED: Final = 9
 
 KINDS: Final[Mapping[type[Outcome], int]] = MappingProxyType(
     {
@@ -141,7 +142,7 @@ def kind_of(end: Settlement, *, repeated: bool) -> int:
         return kind
     if not flags & NOT_PLAIN:
         return PLAIN
-    return DROPPED if flags & NOT_PLAIN == DROP else DONE
+    return {DROP: DROPPED, GROUP: GROUPED}.get(flags & NOT_PLAIN, DONE)
 
 
 def _delay_of(end: Settlement) -> int | None:

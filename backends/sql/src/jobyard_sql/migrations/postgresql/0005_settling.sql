@@ -86,8 +86,9 @@ BEGIN
     WITH f AS (
         DELETE FROM {ns}_running r
         USING unnest(p_nos, p_of, p_kinds, p_rans, p_bodies) u(no, place, kind, ran, body)
-        WHERE r.no = u.no AND r.lease = v_held[u.place] AND coalesce(u.kind, 0) = 0
-            AND r.flags & -2128 = 0
+        WHERE r.no = u.no AND r.lease = v_held[u.place] AND (
+            coalesce(u.kind, 0) = 0 AND r.flags & -2128 = 0
+            OR u.kind = 9 AND r.flags & -2128 = 128)
         RETURNING r.no, r.queue, r.lease, r.failures, r.crashes, u.ran, u.body
     ), i AS (
         INSERT INTO {ns}_done (no, queue, state, finished_at, lease, started_at, worker, failures,
@@ -111,6 +112,11 @@ BEGIN
             JOIN {ns}_lane e ON e.id = j.lane JOIN {ns}_queue q ON q.id = j.queue
             WHERE u.no = ANY (v_ended));
     END IF;
+    IF 9 = ANY (p_kinds) THEN
+        n := {ns}_give_places(ARRAY(
+            SELECT u.no FROM unnest(p_nos, p_kinds) u(no, kind)
+            WHERE u.kind = 9 AND u.no = ANY (v_ended)), p_now);
+    END IF;
     IF NOT v_slow AND cardinality(v_ended) = cardinality(p_nos) THEN
         RETURN;
     END IF;
@@ -124,7 +130,7 @@ BEGIN
         SELECT u.*, p_fences[u.place] AS fence, v_held[u.place] AS held
         FROM unnest(p_nos, p_of, p_ids, p_kinds, p_order, p_rans, p_delays, p_reasons, p_bodies)
             WITH ORDINALITY u(no, place, id, kind, turn, ran, delay, reason, body, at)
-        WHERE coalesce(u.kind, 0) > 1
+        WHERE u.kind BETWEEN 2 AND 8
             OR u.no <> ALL (v_ended) AND u.no <> ALL (v_dropped)
         ORDER BY u.turn, u.at
     LOOP
@@ -150,7 +156,8 @@ BEGIN
             o_bad := o_bad || jsonb_build_array(jsonb_build_array(x.at - 1, v_code));
             CONTINUE;
         END IF;
-        v_end := {ns}_end_run(s, p_now, greatest(coalesce(x.kind, 0), 2), x.ran, x.delay,
+        v_end := {ns}_end_run(s, p_now,
+            CASE WHEN x.kind BETWEEN 2 AND 8 THEN x.kind ELSE 2 END, x.ran, x.delay,
             x.reason, x.body, v_room);
         v_room := v_room - v_end.o_removed;
         n := {ns}_add_news(n, v_end.o_news);

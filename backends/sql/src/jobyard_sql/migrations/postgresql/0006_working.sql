@@ -261,8 +261,8 @@ END $$;
 -- Settle, then claim. The first row returned is about the step: its `payload` is JSON.
 --
 -- Settlements come sorted by number; each names its lease by the place in `p_fences`. Kind 0 completes a plain job, 1 a job that leaves no record;
--- the others are Done, Retried, Failed, Snoozed, Released, Cancelled and Stalled from 2 up; they are
--- made in the order asked, `p_order`.
+-- the others are Done, Retried, Failed, Snoozed, Released, Cancelled and Stalled from 2 up, made
+-- in the order asked, `p_order`. Kind 9 completes a job that has a group and else is plain.
 CREATE FUNCTION {ns}_work(
     p_now BIGINT, p_fast BOOLEAN, p_fences BIGINT[], p_tokens TEXT[],
     p_nos BIGINT[], p_of INTEGER[], p_ids TEXT[], p_kinds INTEGER[], p_order INTEGER[],

@@ -291,6 +291,55 @@ BEGIN
     RETURN n;
 END $$;
 
+-- Take their places from jobs of groups that were active and have completed, as {ns}_strike does one
+-- by one, and let the next have them.
+CREATE FUNCTION {ns}_give_places(p_nos BIGINT[], p_now BIGINT) RETURNS {ns}_news
+LANGUAGE plpgsql AS $$
+DECLARE
+    n {ns}_news := {ns}_no_news();
+    v_groups BIGINT[] := ARRAY(SELECT grp FROM {ns}_gated WHERE no = ANY (p_nos));
+    v_next BIGINT[];
+    v_rated BOOLEAN;
+    v_gate BIGINT;
+BEGIN
+    UPDATE {ns}_gated SET grp = NULL, placed = false WHERE no = ANY (p_nos);
+    UPDATE {ns}_gate g SET members = g.members - c.n, taken = g.taken - c.n
+    FROM (SELECT u.id, count(*) AS n FROM unnest(v_groups) u(id) GROUP BY u.id) c
+    WHERE g.id = c.id;
+    v_groups := ARRAY(SELECT DISTINCT u.id FROM unnest(v_groups) u(id) ORDER BY 1);
+    SELECT coalesce(array_agg(b.no), '{}'), coalesce(bool_or(b.flags & 256 <> 0), false)
+    INTO v_next, v_rated
+    FROM {ns}_gate g CROSS JOIN LATERAL (
+        SELECT e.no, e.flags FROM {ns}_blocked e WHERE e.line = g.id
+        ORDER BY e.prio, e.due, e.no LIMIT greatest(g.room - g.taken, 0)) b
+    WHERE g.id = ANY (v_groups);
+    IF v_rated THEN
+        -- Who gets a place may have to wait for a slot then: one after the other.
+        FOREACH v_gate IN ARRAY v_groups LOOP
+            n := {ns}_fill(n, v_gate, p_now);
+        END LOOP;
+    ELSIF cardinality(v_next) > 0 THEN
+        WITH b AS (
+            DELETE FROM {ns}_blocked WHERE no = ANY (v_next) RETURNING *
+        ), r AS (
+            INSERT INTO {ns}_ready (queue, prio, due, no, lane, failures, crashes, flags)
+            SELECT queue, prio, CASE WHEN flags & 4 <> 0 THEN -p_now ELSE p_now END, no, lane,
+                failures, crashes, flags
+            FROM b
+        ), g AS (
+            UPDATE {ns}_gate e SET taken = e.taken + c.n
+            FROM (SELECT line, count(*) AS n FROM b GROUP BY line) c WHERE e.id = c.line
+        )
+        SELECT array_agg(ROW(m.queue, 2, 0, NULL, m.n, 0, false)::{ns}_move) INTO n.moves
+        FROM (SELECT queue, count(*) AS n FROM b GROUP BY queue) m;
+        v_next := ARRAY(SELECT abs(u) FROM unnest(v_next) u);
+        UPDATE {ns}_gated SET placed = true WHERE no = ANY (v_next);
+        UPDATE {ns}_job SET due = p_now WHERE no = ANY (v_next);
+    END IF;
+    n.told := {ns}_drop_gates(v_groups, p_now);
+    RETURN n;
+END $$;
+
 -- Promote due jobs that have gates, given by their places in `delayed` in order. A job whose gates
 -- are in others' hands is passed over.
 CREATE FUNCTION {ns}_promote_gated(p_tids TID[], p_now BIGINT, p_instant BIGINT)
