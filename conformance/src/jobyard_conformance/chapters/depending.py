@@ -302,6 +302,14 @@ class Depending(Chapter):
         await yard.sweep_all(retention)
         assert await states(yard, "a", "b", "c", "z") == ["gone"] * 4
 
+    @clause("DEP-4", "SETTLE-11")
+    async def test_a_record_that_stays_for_a_child_takes_no_other_along(self, yard: Yard) -> None:
+        await yard.finish(spec("other"), Done())
+        await yard.add(spec("a", keep_completed=Retain(count=0)), child("b", "a"))
+        (lease,) = await yard.claim()
+        await yard.settle(lease, Done())
+        assert await states(yard, "other", "a", "b") == ["completed", "completed", "waiting"]
+
     @clause("DEP-4", "SWEEP-3")
     async def test_a_clean_that_was_asked_for_takes_it(self, yard: Yard) -> None:
         await yard.finish(spec("a"), Done())

@@ -303,7 +303,7 @@ local function finish(job, state)
     end
     shelve(job, state)
     write_facts(job)
-    if rule and rule.count then
+    if rule and rule.count and rule.count > 0 then
         prune(job.queue, state, rule.count)
     end
 end
