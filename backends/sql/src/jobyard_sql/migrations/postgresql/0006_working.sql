@@ -302,6 +302,10 @@ BEGIN
         PERFORM {ns}_book(v_now, v_listening, v_moves, v_told);
         RETURN;
     END IF;
+    IF {ns}_lock_limiters(p_want->'sources') AND p_now IS NULL THEN
+        -- Who held them may have claimed since: what starts now is later than what was counted then.
+        v_now := greatest(v_now, {ns}_begin(NULL, p_fast));
+    END IF;
     v_part := {ns}_choose(p_want, v_now, v_listening, v_moves);
     v_next_due := v_part.o_next_due;
     IF v_part.o_queues IS NOT NULL THEN

@@ -52,6 +52,19 @@ LANGUAGE sql STABLE AS $$
         AND (x.channels IS NULL OR l.channel = ANY (x.channels))
 $$;
 
+-- Lock the limiters of the queues of some sources; tell whether there are any.
+CREATE FUNCTION {ns}_lock_limiters(p_sources JSONB) RETURNS BOOLEAN LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM {ns}_limiter) THEN
+        RETURN false;
+    END IF;
+    PERFORM 1 FROM {ns}_limiter e
+    WHERE e.queue = ANY (ARRAY(SELECT q.id FROM {ns}_queue q
+        WHERE q.name = ANY (ARRAY(SELECT x->>'queue' FROM jsonb_array_elements(p_sources) x))))
+    ORDER BY e.queue, e.name FOR UPDATE;
+    RETURN FOUND;
+END $$;
+
 -- How many jobs the limiters of some queues allow, having locked them. `p_moves` are those of this
 -- step, which the gauges do not show yet.
 CREATE FUNCTION {ns}_rooms(
