@@ -66,6 +66,11 @@ class Job:
         return self._actions.payloads.portable(self._facts)
 
     @property
+    def resources(self) -> Mapping[str, Any]:
+        """What the service's workers share: `service.resources`."""
+        return self._actions.resources
+
+    @property
     def packed_options(self) -> bytes:
         """The options as the store keeps them."""
         return self._facts.options

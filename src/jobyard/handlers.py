@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, Literal
 
 import msgspec
 
+from jobyard.backoff import Backoff
 from jobyard.durations import Duration, to_ms
 from jobyard.errors import ConfigError, HandlerExists, InvalidOption
 from jobyard.flowcontrol import RateLimit, check_count
@@ -17,9 +19,12 @@ from jobyard.ids import check_name
 from jobyard.lease import MAX_BATCH
 from jobyard.limit import Rate
 
-__all__ = ["BatchOptions", "Handler", "HandlerKind", "Handlers"]
+__all__ = ["BatchOptions", "Handler", "HandlerKind", "Handlers", "OnError"]
 
 UNNAMED: Final = ""
+
+OnError = Mapping[type[Exception], "Backoff | Duration | Literal['fail']"]
+"""What becomes of a job by the class of the error: the wait before the next attempt, or the end."""
 
 
 class HandlerKind(StrEnum):
@@ -52,7 +57,8 @@ class Handler:
     """A function that runs the jobs of one name in one queue.
 
     `concurrency` bounds its calls at once in one worker, `None` leaving it to the worker's own;
-    `rate` their starts over all workers. With `batch` a call has several jobs.
+    `rate` their starts over all workers. With `batch` a call has several jobs. `on_error` says how
+    long to wait after errors of a class, `None` that no further run would help.
     """
 
     queue: str
@@ -62,6 +68,7 @@ class Handler:
     concurrency: int | None = None
     rate: Rate | None = None
     batch: BatchOptions | None = None
+    on_error: Mapping[type[BaseException], Backoff | None] = field(default_factory=dict)
 
     @property
     def job_limit(self) -> int | None:
@@ -81,10 +88,12 @@ class Handlers:
 
     def __init__(self) -> None:
         self._by_lane: dict[tuple[str, str], Handler] = {}
+        self.around: list[Callable[..., Any]] = []
+        """What each run goes through, the outermost first."""
         self.version = 0
         """Grows with each registration: a worker looks whether it knows the latest."""
 
-    def register(
+    def register(  # noqa: PLR0913 - a handler has these knobs, all with defaults
         self,
         queue: str,
         name: str | None,
@@ -94,6 +103,7 @@ class Handlers:
         concurrency: int | None = None,
         rate: RateLimit | None = None,
         batch: BatchOptions | None = None,
+        on_error: OnError | None = None,
         replace: bool = False,
     ) -> Handler:
         """Keep a handler; raise `HandlerExists` if there is one and `replace` is false.
@@ -123,10 +133,16 @@ class Handlers:
             concurrency=concurrency,
             rate=_rate(rate),
             batch=batch,
+            on_error=_on_error(on_error, chosen),
         )
         self._by_lane[lane] = handler
         self.version += 1
         return handler
+
+    def surround(self, hook: Callable[..., Any]) -> None:
+        """Have each run go through a function."""
+        self.around.append(hook)
+        self.version += 1
 
     def find(self, queue: str, name: str) -> Handler | None:
         """Find the handler for a job, `None` without one."""
@@ -181,6 +197,31 @@ def _rate(rate: object) -> Rate | None:
         msg = f"the rate of a handler is a RateLimit without a key, not {rate!r}"
         raise InvalidOption(msg)
     return rate.as_rate()
+
+
+def _on_error(rules: object, kind: HandlerKind) -> Mapping[type[BaseException], Backoff | None]:
+    if rules is None:
+        return MappingProxyType({})
+    if kind is HandlerKind.PROCESS:
+        msg = "on_error is not for handlers in a process of their own: their errors stay there"
+        raise InvalidOption(msg)
+    if not isinstance(rules, Mapping) or not all(map(_is_error_class, rules)):
+        msg = f"on_error maps classes of exceptions, not {rules!r}"
+        raise InvalidOption(msg)
+    return MappingProxyType({each: _rule(rule) for each, rule in rules.items()})
+
+
+def _is_error_class(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Exception)
+
+
+def _rule(rule: object) -> Backoff | None:
+    if rule == "fail":
+        return None
+    if isinstance(rule, str):
+        msg = f'on_error says "fail", a number of seconds or a Backoff, not {rule!r}'
+        raise InvalidOption(msg)
+    return rule if isinstance(rule, Backoff) else Backoff.fixed(rule)  # type: ignore[arg-type]
 
 
 def _check_batch(batch: object, function: Callable[..., Any], kind: HandlerKind) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
 from jobyard.durations import Duration
 from jobyard.flowcontrol import RateLimit
 from jobyard.handle import Job
-from jobyard.handlers import BatchOptions, HandlerKind
+from jobyard.handlers import BatchOptions, HandlerKind, OnError
 from jobyard.options import OptionArgs
 from jobyard.stats import QueueMetrics, QueueStats
 
@@ -50,6 +50,7 @@ class Queue:
         concurrency: int | None = None,
         rate: RateLimit | None = None,
         batch: BatchOptions | None = None,
+        on_error: OnError | None = None,
         kind: HandlerKind | Literal["async", "thread", "process"] | None = None,
         replace: bool = False,
     ) -> Callable[[Function], Function]:
@@ -60,6 +61,7 @@ class Queue:
             concurrency=concurrency,
             rate=rate,
             batch=batch,
+            on_error=on_error,
             kind=kind,
             replace=replace,
         )

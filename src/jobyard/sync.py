@@ -28,7 +28,7 @@ from jobyard.clock import Clock
 from jobyard.durations import Duration
 from jobyard.failure import JobError
 from jobyard.flowcontrol import RateLimit
-from jobyard.handlers import BatchOptions, Handler, HandlerKind, Handlers
+from jobyard.handlers import BatchOptions, Handler, HandlerKind, Handlers, OnError
 from jobyard.health import Finding, Health
 from jobyard.job import AddOutcome, JobState, Reason
 from jobyard.lease import Lease
@@ -41,10 +41,12 @@ from jobyard.retention import RetentionPolicy
 from jobyard.run import CancelToken
 from jobyard.service import fetching
 from jobyard.service.flowing import FlowJob
+from jobyard.service.hooking import AroundAdd, Life
 from jobyard.service.lifetime import Migrate
 from jobyard.service.limiting import QueueLimit
 from jobyard.service.operating import States
 from jobyard.service.producing import NewJob
+from jobyard.service.service import Around
 from jobyard.stats import QueueMetrics, QueueStats
 
 __all__ = ["ClaimedJob", "Define", "Definition", "Job", "Queue", "QueueService"]
@@ -95,6 +97,11 @@ class Job:
     def data(self) -> Any:
         """The payload; raises `PayloadDecodeError` if the stored bytes cannot be decoded."""
         return self._inner.data
+
+    @property
+    def resources(self) -> Mapping[str, Any]:
+        """What the service's workers share: `service.resources`."""
+        return self._inner.resources
 
     @property
     def is_duplicate(self) -> bool:
@@ -355,12 +362,19 @@ class Queue:
         concurrency: int | None = None,
         rate: RateLimit | None = None,
         batch: BatchOptions | None = None,
+        on_error: OnError | None = None,
         kind: HandlerKind | Literal["async", "thread", "process"] | None = None,
         replace: bool = False,
     ) -> Callable[[Function], Function]:
         """Register the decorated function: `QueueService.handler`."""
         return self._inner.handler(
-            name, concurrency=concurrency, rate=rate, batch=batch, kind=kind, replace=replace
+            name,
+            concurrency=concurrency,
+            rate=rate,
+            batch=batch,
+            on_error=on_error,
+            kind=kind,
+            replace=replace,
         )
 
     def list_jobs(
@@ -701,6 +715,7 @@ class QueueService:
         concurrency: int | None = None,
         rate: RateLimit | None = None,
         batch: BatchOptions | None = None,
+        on_error: OnError | None = None,
         kind: HandlerKind | Literal["async", "thread", "process"] | None = None,
         replace: bool = False,
     ) -> Callable[[Function], Function]:
@@ -714,9 +729,20 @@ class QueueService:
 
         With `batch` the function is called with a list of up to that many jobs. It returns nothing,
         or one result for each in order; one that is an exception ends that job as if raised for it.
+
+        `on_error` maps classes of exceptions to a wait before the next attempt, in seconds or as a
+        `Backoff`, or to `"fail"`, which ends the job whatever attempts are left. The nearest class
+        counts; errors of others wait as the job's own backoff says.
         """
         return self._inner.handler(
-            queue, name, concurrency=concurrency, rate=rate, batch=batch, kind=kind, replace=replace
+            queue,
+            name,
+            concurrency=concurrency,
+            rate=rate,
+            batch=batch,
+            on_error=on_error,
+            kind=kind,
+            replace=replace,
         )
 
     def register_worker(
@@ -728,6 +754,7 @@ class QueueService:
         concurrency: int | None = None,
         rate: RateLimit | None = None,
         batch: BatchOptions | None = None,
+        on_error: OnError | None = None,
         kind: HandlerKind | Literal["async", "thread", "process"] | None = None,
         replace: bool = False,
     ) -> Handler:
@@ -739,6 +766,7 @@ class QueueService:
             concurrency=concurrency,
             rate=rate,
             batch=batch,
+            on_error=on_error,
             kind=kind,
             replace=replace,
         )
@@ -752,6 +780,23 @@ class QueueService:
         """
         found: int = self._block(lambda: self._inner.run_until_idle(concurrency=concurrency))
         return found
+
+    def worker_begins(self) -> None:
+        """Call the hooks of the start, before the first worker."""
+        self._block(self._inner.worker_begins)
+
+    def worker_has_ended(self) -> None:
+        """Call the hooks of the end, after the last worker."""
+        self._block(self._inner.worker_has_ended)
+
+    def around_run(self, hook: Around) -> Around:
+        """Have each run go through a coroutine function, `hook(job, run)`.
+
+        `await run(job)` runs the handler, in its thread or process where it has one, and gives its
+        result, which the hook returns; what it raises is what the run raises. The first hook
+        registered is the outermost.
+        """
+        return self._inner.around_run(hook)
 
     def add_schedule(
         self,
@@ -910,6 +955,27 @@ class QueueService:
         this process: give it wherever jobs are added.
         """
         self._inner.group_by(queue, name, key, limit=limit)
+
+    def on_startup(self, hook: Life) -> Life:
+        """Call a function, or await a coroutine function, before the first worker begins.
+
+        It gets ready what handlers share, such as a pool of connections, in `service.resources`.
+        What it raises keeps the worker from beginning.
+        """
+        return self._inner.on_startup(hook)
+
+    def on_shutdown(self, hook: Life) -> Life:
+        """Call a function, or await a coroutine function, when the last worker has ended."""
+        return self._inner.on_shutdown(hook)
+
+    def around_add(self, hook: AroundAdd) -> AroundAdd:
+        """Have each add go through a coroutine function, `hook(jobs, add)`.
+
+        `jobs` are drafts, which it may change, and `await add(jobs)` stores them and gives the
+        jobs, which it returns. The first hook registered is the outermost. Jobs that a schedule
+        adds go through none.
+        """
+        return self._inner.around_add(hook)
 
     def limit_queue(
         self, queue: str, *, concurrency: int | None = None, rate: RateLimit | None = None
@@ -1229,6 +1295,11 @@ class QueueService:
         """Get the jobs that a job depends on, in the order given, those that are there."""
         found: list[Job] = self._block(lambda: self._inner.parents_of(job_id))
         return found
+
+    @property
+    def resources(self) -> dict[str, Any]:
+        """What the workers share: filled by hooks of the start, read as `job.resources`."""
+        return self._inner.resources
 
     def migrate(self) -> None:
         """Create what the store needs, or bring it up to date; safe for many to do at once."""

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias, Unpack
 from jobyard.errors import InvalidJob, InvalidOption
 from jobyard.flowcontrol import Parent
 from jobyard.handle import Job
+from jobyard.hooks import Draft
 from jobyard.ids import new_job_id
 from jobyard.job import Dependency, JobSpec
 from jobyard.options import FlowArgs
@@ -63,17 +64,23 @@ class Flowing(Producing):
         """
         order = _in_order(jobs)
         ids = {job: _id_of(job) for job in order}
+        if self.hooks.around_add:
+            drafts = [Draft(j.queue, j.name, j.data, _options(j, ids)) for j in order]
+            return await self._through(drafts)
         specs = tuple(self._flow_spec(job, ids) for job in order)
         return await self._add_unit(specs)
 
     def _flow_spec(self, job: FlowJob, ids: Mapping[FlowJob, str]) -> JobSpec:
-        parents = [ids[each] if isinstance(each, FlowJob) else each for each in job.depends_on]
-        options = {**job.options, "job_id": ids[job], "depends_on": parents}
         try:
-            return self._spec(job.queue, job.name, job.data, self._fields(options))
+            return self._spec(job.queue, job.name, job.data, self._fields(_options(job, ids)))
         except (InvalidJob, TypeError) as error:
             msg = f"{job!r}: {error}"
             raise (type(error) if isinstance(error, InvalidJob) else TypeError)(msg) from None
+
+
+def _options(job: FlowJob, ids: Mapping[FlowJob, str]) -> dict[str, Any]:
+    parents = [ids[each] if isinstance(each, FlowJob) else each for each in job.depends_on]
+    return {**job.options, "job_id": ids[job], "depends_on": parents}
 
 
 def _in_order(roots: Sequence[object]) -> list[FlowJob]:

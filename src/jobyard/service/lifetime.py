@@ -7,7 +7,7 @@ import contextlib
 import os
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from jobyard.announce import Announcer, Listener
 from jobyard.backend import Backend
@@ -16,6 +16,7 @@ from jobyard.coalesce import Coalescer
 from jobyard.edits import Declare
 from jobyard.errors import BackendClosed, BackendError, ConfigError, StorageNotPrepared, WeakStorage
 from jobyard.health import Finding, Health, Severity
+from jobyard.hooks import Hooks
 from jobyard.payloads import Codec, Payloads
 from jobyard.plugins import check_contract, open_backend
 from jobyard.waiting import Waiters
@@ -51,6 +52,7 @@ class Lifetime:
             raise ConfigError(msg)
         self.backend = _backend(store, namespace, clock)
         self.payloads = Payloads(codecs)
+        self.hooks = Hooks()
         self._migrate = migrate
         self._strict = strict
         self._adds = Coalescer(self.backend)
@@ -60,6 +62,11 @@ class Lifetime:
         self._opening: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
         self._is_open = False
         self._is_connected = False
+
+    @property
+    def resources(self) -> dict[str, Any]:
+        """What the workers share: filled by hooks of the start, read as `job.resources`."""
+        return self.hooks.resources
 
     async def open(self) -> Self:
         """Connect, and bring the store up to date as `migrate` says; again is no error.

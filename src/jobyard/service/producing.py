@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, Final, NamedTuple, NoReturn, Unpack
 
 from jobyard.contract import MAX_UNIT
@@ -16,10 +16,11 @@ from jobyard.errors import (
 )
 from jobyard.flowcontrol import read_group
 from jobyard.handle import Job
+from jobyard.hooks import Draft, surround
 from jobyard.ids import check_name, new_job_id
 from jobyard.job import Added, AddOutcome, Group, JobSpec, JobState, Unit
 from jobyard.options import JobOptions, OptionArgs, read_options
-from jobyard.service.acting import Acting
+from jobyard.service.hooking import Hooking
 
 __all__ = ["NewJob", "Producing"]
 
@@ -38,7 +39,7 @@ NewJob = tuple[str | None, object] | tuple[str | None, object, Mapping[str, Any]
 """A job of a bulk: its name, its payload and, if it has some, its own options."""
 
 
-class Producing(Acting):
+class Producing(Hooking):
     """The part of a service that adds jobs."""
 
     _plan: dict[str, Any]
@@ -69,6 +70,9 @@ class Producing(Acting):
         not known to be stored: repeat it with the same `job_id`, and `Unsupported` for `within`
         what the store cannot join.
         """
+        if self.hooks.around_add:
+            (job,) = await self._through([Draft(queue, name, data, dict(options))], within)
+            return job
         spec = self._spec(queue, name, data, self._fields(options))
         if within is not None:
             (job,) = await self._add_unit((spec,), within)
@@ -94,6 +98,9 @@ class Producing(Acting):
             msg = "a job_id cannot be shared: give each job its own"
             raise InvalidOption(msg)
         shared = self._fields(options)
+        if self.hooks.around_add:
+            drafts = [_draft(queue, at, job, options) for at, job in enumerate(jobs)]
+            return await self._through(drafts, within)
         specs = tuple(
             self._numbered(queue, at, job, shared, options) for at, job in enumerate(jobs)
         )
@@ -107,6 +114,21 @@ class Producing(Acting):
         a store that has none.
         """
         return self.backend.transaction()
+
+    async def _through(self, drafts: list[Draft], within: object | None = None) -> list[Job]:
+        """Add jobs through the hooks around adds."""
+
+        async def store(asked: list[Draft]) -> list[Job]:
+            specs = tuple(self._drafted(at, draft) for at, draft in enumerate(asked))
+            return await self._add_unit(specs, within)
+
+        added: list[Job] = await surround(self.hooks.around_add, store)(drafts)
+        return added
+
+    def _drafted(self, at: int, draft: Draft) -> JobSpec:
+        with _naming(at):
+            fields = self._fields(draft.options)
+            return self._spec(draft.queue, draft.name, draft.data, fields)
 
     async def _add_unit(self, specs: Unit, within: object | None = None) -> list[Job]:
         """Add jobs all or none."""
@@ -131,7 +153,7 @@ class Producing(Acting):
         shared: dict[str, Any],
         options: Mapping[str, Any],
     ) -> JobSpec:
-        try:
+        with _naming(at):
             match job:
                 case (str() | None as name, data):
                     return self._spec(queue, name, data, shared)
@@ -139,10 +161,6 @@ class Producing(Acting):
                     return self._spec(queue, name, data, self._fields({**options, **own}))
                 case _:
                     return _refuse_item()
-        except (InvalidJob, TypeError) as error:
-            kind = type(error) if isinstance(error, (InvalidJob, PayloadError)) else TypeError
-            msg = f"jobs[{at}]: {error}"
-            raise kind(msg) from None
 
     def _fields(self, options: Mapping[str, Any]) -> dict[str, Any]:
         if not options:
@@ -202,6 +220,28 @@ def _check_callable(key: object) -> None:
     if not callable(key):
         msg = f"the key of group_by is a function of the payload, not {key!r}"
         raise InvalidOption(msg)
+
+
+@contextmanager
+def _naming(at: int) -> Iterator[None]:
+    """Name the place of a job that is refused."""
+    try:
+        yield
+    except (InvalidJob, TypeError) as error:
+        kind = type(error) if isinstance(error, (InvalidJob, PayloadError)) else TypeError
+        msg = f"jobs[{at}]: {error}"
+        raise kind(msg) from None
+
+
+def _draft(queue: str, at: int, job: object, options: Mapping[str, Any]) -> Draft:
+    with _naming(at):
+        match job:
+            case (str() | None as name, data):
+                return Draft(queue, name, data, dict(options))
+            case (str() | None as name, data, Mapping() as own):
+                return Draft(queue, name, data, {**options, **own})
+            case _:
+                return _refuse_item()
 
 
 def _refuse_item() -> NoReturn:

@@ -13,7 +13,8 @@ from jobyard.definition import Define, Definition
 from jobyard.durations import Duration
 from jobyard.flowcontrol import RateLimit
 from jobyard.handle import Job
-from jobyard.handlers import BatchOptions, Handler, HandlerKind, Handlers
+from jobyard.handlers import BatchOptions, Handler, HandlerKind, Handlers, OnError
+from jobyard.hooks import RunHook, check_hook
 from jobyard.ids import check_name
 from jobyard.job import JobState
 from jobyard.lease import Lease
@@ -37,6 +38,7 @@ ACTIVE: Final = JobState.ACTIVE
 """Looked up once: a member looked up through its class costs as much as decoding a payload."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Around = TypeVar("Around", bound=RunHook)
 
 
 class QueueService(Scheduling, Flowing, Limiting, Burying, Fetching):
@@ -115,6 +117,7 @@ class QueueService(Scheduling, Flowing, Limiting, Burying, Fetching):
         concurrency: int | None = None,
         rate: RateLimit | None = None,
         batch: BatchOptions | None = None,
+        on_error: OnError | None = None,
         kind: HandlerKind | Literal["async", "thread", "process"] | None = None,
         replace: bool = False,
     ) -> Callable[[Function], Function]:
@@ -128,6 +131,10 @@ class QueueService(Scheduling, Flowing, Limiting, Burying, Fetching):
 
         With `batch` the function is called with a list of up to that many jobs. It returns nothing,
         or one result for each in order; one that is an exception ends that job as if raised for it.
+
+        `on_error` maps classes of exceptions to a wait before the next attempt, in seconds or as a
+        `Backoff`, or to `"fail"`, which ends the job whatever attempts are left. The nearest class
+        counts; errors of others wait as the job's own backoff says.
         """
 
         def register(function: Function) -> Function:
@@ -138,6 +145,7 @@ class QueueService(Scheduling, Flowing, Limiting, Burying, Fetching):
                 concurrency=concurrency,
                 rate=rate,
                 batch=batch,
+                on_error=on_error,
                 kind=kind,
                 replace=replace,
             )
@@ -152,6 +160,7 @@ class QueueService(Scheduling, Flowing, Limiting, Burying, Fetching):
         *,
         group_key: Callable[[Any], str | int | None] | None = None,
         concurrency: int | None = None,
+        on_error: OnError | None = None,
         kind: HandlerKind | Literal["async", "thread", "process"] | None = None,
         replace: bool = False,
         **options: Unpack[OptionArgs],
@@ -184,6 +193,7 @@ class QueueService(Scheduling, Flowing, Limiting, Burying, Fetching):
                 definition if runs_apart else definition.handler(),
                 concurrency=concurrency,
                 rate=rate,
+                on_error=on_error,
                 kind=kind,
                 replace=replace,
             )
@@ -194,7 +204,7 @@ class QueueService(Scheduling, Flowing, Limiting, Burying, Fetching):
 
         return cast("Define", define)
 
-    def register_worker(
+    def register_worker(  # noqa: PLR0913 - a handler has these knobs, all with defaults
         self,
         queue: str,
         name: str | None,
@@ -203,6 +213,7 @@ class QueueService(Scheduling, Flowing, Limiting, Burying, Fetching):
         concurrency: int | None = None,
         rate: RateLimit | None = None,
         batch: BatchOptions | None = None,
+        on_error: OnError | None = None,
         kind: HandlerKind | Literal["async", "thread", "process"] | None = None,
         replace: bool = False,
     ) -> Handler:
@@ -215,6 +226,7 @@ class QueueService(Scheduling, Flowing, Limiting, Burying, Fetching):
             concurrency=concurrency,
             rate=rate,
             batch=batch,
+            on_error=on_error,
             replace=replace,
         )
 
@@ -305,6 +317,25 @@ class QueueService(Scheduling, Flowing, Limiting, Burying, Fetching):
             await asyncio.gather(*(worker.stop() for worker in list(self._workers)))
         finally:
             await super().close()
+
+    async def worker_begins(self) -> None:
+        """Call the hooks of the start, before the first worker."""
+        await self.hooks.enter()
+
+    async def worker_has_ended(self) -> None:
+        """Call the hooks of the end, after the last worker."""
+        await self.hooks.leave()
+
+    def around_run(self, hook: Around) -> Around:
+        """Have each run go through a coroutine function, `hook(job, run)`.
+
+        `await run(job)` runs the handler, in its thread or process where it has one, and gives its
+        result, which the hook returns; what it raises is what the run raises. The first hook
+        registered is the outermost.
+        """
+        check_hook(hook, 2)
+        self.handlers.surround(hook)
+        return hook
 
     def job_for(self, lease: Lease, run: Run) -> Job:
         """Make the job that a handler is given."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, assert_never
 
 from jobyard import codec
+from jobyard.backoff import Backoff
 from jobyard.errors import PayloadError
 from jobyard.failure import describe, pack_error
 from jobyard.job import Reason
@@ -98,6 +99,7 @@ class Case:
     options: RunOptions
     store_now: int
     draw: Callable[[], float] = random.random
+    on_error: Mapping[type[BaseException], Backoff | None] = field(default_factory=dict)
 
     def last_failure(self, reason: Reason, error: BaseException) -> Failed:
         """End the job."""
@@ -111,6 +113,18 @@ class Case:
         if delay_ms is None:
             delay_ms = self.options.backoff.delay_ms(failures=failures, draw=self.draw)
         return Retried(max(0, delay_ms), self.pack(error))
+
+    def by_class(self, error: BaseException) -> Outcome:
+        """Count a failed run as the handler has it for errors of this class, the nearest first."""
+        for kind in type(error).__mro__:
+            if kind in self.on_error:
+                backoff = self.on_error[kind]
+                if backoff is None:
+                    return self.last_failure(Reason.REFUSED, error)
+                failures = self.lease.failures + 1
+                delay_ms = backoff.delay_ms(failures=failures, draw=self.draw)
+                return self.failure(error, delay_ms=delay_ms)
+        return self.failure(error)
 
     def pack(self, error: BaseException) -> bytes:
         """Encode an error as the job's options want it."""
@@ -187,7 +201,7 @@ def _raised(case: Case, error: BaseException) -> Outcome:
         case Discard():
             return case.last_failure(Reason.REFUSED, error)
         case _:
-            return case.failure(error)
+            return case.by_class(error)
 
 
 def _timed_out(case: Case, ended: Ended) -> Outcome:

@@ -29,3 +29,11 @@ class WorkerHost(Protocol):
     def job_for(self, lease: Lease, run: Run) -> Job:
         """Make the handle that a handler is called with."""
         ...
+
+    async def worker_begins(self) -> None:
+        """Be told that a worker begins: what its handlers share is got ready."""
+        ...
+
+    async def worker_has_ended(self) -> None:
+        """Be told that a worker has ended."""
+        ...

@@ -10,6 +10,7 @@ from typing import Any, Literal, assert_never
 from jobyard.errors import ConfigError
 from jobyard.handle import Job
 from jobyard.handlers import BatchOptions, Handler, HandlerKind, Handlers
+from jobyard.hooks import surround
 from jobyard.lease import MAX_BATCH, Source
 from jobyard.run import Run
 from jobyard.worker.batches import Batcher
@@ -26,7 +27,7 @@ Warm = Callable[[], Coroutine[Any, Any, None]]
 class Route:
     """A handler as this worker calls it, and how many of its runs there are.
 
-    `call` is what runs for a job: an onion of middleware belongs around it, in `Routes._call_of`.
+    `call` is what runs for a job: the handler within the hooks around it.
     `warm`, where there is one, gets ready what a run needs before its time begins to count.
     `parked` holds runs that wait for their turn, when a claim could not respect the limit.
     """
@@ -70,6 +71,7 @@ class Routes:
         self._threads = threads
         self._processes = processes
         self._version = -1
+        self._layers = 0
         self._sources: tuple[Source, ...] | None = None
         self._lanes: dict[tuple[str, str], Route] = {}
         self._undeclared: list[Handler] = []
@@ -145,11 +147,16 @@ class Routes:
                 self._undeclared.append(handler)
             if route is None:
                 self._lanes[lane] = Route(handler, self._call_of(handler), self._warm_of(handler))
-            elif route.handler is not handler:
+            elif route.handler is not handler or self._layers != len(self._handlers.around):
                 route.lead_to(handler, self._call_of(handler), self._warm_of(handler))
 
+        self._layers = len(self._handlers.around)
+
     def _call_of(self, handler: Handler) -> Call:
-        """Make what runs for a job: the one place for an onion around the handler."""
+        """Make what runs for a job: the handler, and the hooks around it."""
+        return surround(self._handlers.around, self._bare_call_of(handler))
+
+    def _bare_call_of(self, handler: Handler) -> Call:
         takes_job = _takes_an_argument(handler.function)
         if handler.batch is not None:
             return self._in_batches(handler, handler.batch)

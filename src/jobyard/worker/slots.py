@@ -204,7 +204,7 @@ class Slots:
         self, run: Run, route: Route | None, ended: Ended, stop: Stop | None, ran: float
     ) -> None:
         """Take note of the end of a run: decide what becomes of it, free its place."""
-        outcome = self._decide(run, ended, stop)
+        outcome = self._decide(run, route, ended, stop)
         self.journal.ended(run, outcome, ran)
         if outcome is None:
             self._leave(route, None)
@@ -217,10 +217,17 @@ class Slots:
         else:
             self._leave(route, Settlement(run.lease, outcome, int(ran * 1000)))
 
-    def _decide(self, run: Run, ended: Ended, stop: Stop | None) -> Outcome | None:
+    def _decide(
+        self, run: Run, route: Route | None, ended: Ended, stop: Stop | None
+    ) -> Outcome | None:
         if isinstance(ended, NoHandler) and self._routes.leaves_orphans:
             return RELEASED
-        case = Case(lease=run.lease, options=run.options, store_now=self.store_now())
+        case = Case(
+            lease=run.lease,
+            options=run.options,
+            store_now=self.store_now(),
+            on_error={} if route is None else route.handler.on_error,
+        )
         try:
             return decide(case, ended, stop=stop)
         except Exception as error:  # noqa: BLE001 - a result may be an object of any kind

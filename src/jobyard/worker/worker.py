@@ -255,6 +255,13 @@ class Worker:
     # -- from beginning to end ----------------------------------------------------------------
 
     async def _live(self) -> None:
+        await self._host.worker_begins()
+        try:
+            await self._work()
+        finally:
+            await self._host.worker_has_ended()
+
+    async def _work(self) -> None:
         self._journal.began(self._routes.queues, self._concurrency)
         crew = Crew(self._turn)
         beat = self._beat()
