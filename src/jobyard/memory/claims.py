@@ -172,7 +172,7 @@ def _views(step: Step, want: Claim) -> list[Iterator[tuple[Rank, int, Card]]]:
     views: list[Iterator[tuple[Rank, int, Card]]] = []
     for index, (queue, source) in _sources(step, want):
         views.extend(_ranked(index, lane.walk()) for lane in queue.lanes_of(source))
-        due = _promotable(queue, now=step.now, until=_instant(step, want))
+        due = _promotable(queue, until=_instant(step, want))
         mine = ((claim_rank(card), card) for card in due if _matches(source, card))
         views.append(_ranked(index, sorted(mine)))
     return views
@@ -182,10 +182,10 @@ def _ranked(index: int, line: Iterable[tuple[Rank, Card]]) -> Iterator[tuple[Ran
     return ((rank, index, card) for rank, card in line)
 
 
-def _promotable(queue: YardQueue, *, now: int, until: int) -> Iterator[Card]:
+def _promotable(queue: YardQueue, *, until: int) -> Iterator[Card]:
     """Show the jobs that a claim would promote and that no gate would hold back."""
     room = {key: places.limit - places.taken for key, places in queue.groups.items()}
-    free = {key: slots.free(now) for key, slots in queue.rates.items()}
+    free = {key: slots.free(until) for key, slots in queue.rates.items()}
     for count, (_rank, card) in enumerate(queue.delayed.walk()):
         if count == MAX_PROMOTED or card.due_at > until:
             return

@@ -44,9 +44,11 @@ def hold_key(step: Step, card: Card, dedup: Dedup) -> None:
 
 
 def drop_free_keys(yard: Yard, now: int) -> None:
-    """Forget the keys that nobody holds."""
-    for key in [key for key, held in yard.keys.items() if not _is_held(yard, held, now)]:
-        del yard.keys[key]
+    """Forget the keys that nobody can hold any more; a job that may be revived can (DEDUP-1)."""
+    for key, held in tuple(yard.keys.items()):
+        is_over = _job_of(yard, held) is None if held.until is None else held.until <= now
+        if is_over:
+            del yard.keys[key]
 
 
 def _is_held(yard: Yard, held: KeyHeld, now: int) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from jobyard.edits import Obliterate, Remove, Revive
+from jobyard.edits import Obliterate, Remove, Retention, Revive
 from jobyard.events import EventKind
 from jobyard.job import Added, AddOutcome, Dedup, DedupMode, JobSpec, JobState, Reason, Retain
 from jobyard.lease import Done, Failed, Outcome, Retried, Stalled
@@ -110,6 +110,13 @@ class Keying(Chapter):
         await yard.change("c", Revive())
         (answer,) = await yard.add(keyed("e", queue="other"))
         assert (answer.job_id, answer.outcome) == ("d", DEDUPLICATED)
+
+    @clause("DEDUP-1", "CHANGE-7", "SWEEP-5")
+    async def test_retention_takes_no_key_from_a_job_that_may_be_revived(self, yard: Yard) -> None:
+        await yard.finish(keyed("a"), Failed(Reason.REFUSED))
+        await yard.sweep_all(Retention(completed_ms=10**9, others_ms=10**9, count=100))
+        await yard.change("a", Revive())
+        assert await outcome(yard, keyed("b")) is DEDUPLICATED
 
     @clause("DEDUP-1")
     async def test_a_time_holds_the_key_whatever_becomes_of_the_job(self, yard: Yard) -> None:

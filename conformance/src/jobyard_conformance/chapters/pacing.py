@@ -181,6 +181,15 @@ class Pacing(Chapter):
         shown = [each.id for each in await yard.backend.peek(want(QUEUE))]
         assert shown == await yard.claimed_ids() == ["0", "1", "z"]
 
+    @clause("RATE-2", "PEEK-1", "CLAIM-9")
+    async def test_peek_as_of_later_shows_what_is_free_by_then(self, yard: Yard) -> None:
+        await yard.add(paced("a", count=1))
+        assert await yard.claimed_ids() == ["a"]
+        await yard.add(paced("b", count=1, delay_ms=10))
+        wanted = want(QUEUE, as_of=yard.now + PER)
+        shown = [each.id for each in await yard.backend.peek(wanted)]
+        assert shown == await yard.claimed_ids(wanted) == ["b"]
+
     @clause("RATE-1", "CLAIM-1")
     async def test_a_rate_holds_over_many_handles(self, yard: Yard) -> None:
         await yard.backend.add(alone(*(paced(f"{n}", count=5) for n in range(40))))
