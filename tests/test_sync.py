@@ -71,7 +71,8 @@ def test_k029_b08_a_transaction_of_the_callers_thread_is_joined(
     with sync.QueueService(f"sqlite:///{tmp_path}/jobs.db") as service:
         service.list_queues()
         connection = sqlite3.connect(tmp_path / "jobs.db")
-        service.queue("q")  # has to be made known before the thread can be used
+        connection.execute("BEGIN IMMEDIATE")
+        service.queue("q")  # cannot be made known before the transaction has ended
         service.add_job("q", "n", within=connection)
         (connection.commit if commits else connection.rollback)()
         connection.close()

@@ -56,14 +56,11 @@ async def sell(amounts: list[int]) -> list[Job]:
 
 async def work_on(orders: list[Job]) -> None:
     """Work until the orders have ended, and the mails that they led to."""
-    worker = service.worker()
-    working = asyncio.create_task(worker.run())
-    for order in orders:
-        await ended(order)
-    for mail in await service.list_jobs("emails"):
-        await ended(mail)
-    await worker.stop()
-    await working
+    async with service.worker():
+        for order in orders:
+            await ended(order)
+        for mail in await service.list_jobs("emails"):
+            await ended(mail)
 
 
 async def ended(job: Job) -> None:

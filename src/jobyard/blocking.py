@@ -7,12 +7,12 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import Any, Final
+from types import FrameType, TracebackType
+from typing import Any, Final, Self
 
 from jobyard.durations import Duration
 from jobyard.errors import BackendClosed
-from jobyard.portal import Portal, WouldWait, close_at_exit, run_here
+from jobyard.portal import Portal, close_at_exit, run_here
 from jobyard.service import QueueService
 from jobyard.worker import Worker as AsyncWorker
 from jobyard.worker import WorkerStats
@@ -22,7 +22,6 @@ __all__ = ["Block", "Caller", "Worker"]
 Block = Callable[[Callable[[], Any]], Any]
 """Runs what a function gives, in the event loop, and blocks until it has ended."""
 
-TRIES: Final = 20
 END: Final = object()
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -67,7 +66,7 @@ class Caller:
         """
         self._begin()
         if within is not None and not _waits(within):
-            return self._wrap(self._run_here(call))
+            return self._wrap(run_here(call()))
         return self._wrap(self._portal.call(call))
 
     def in_loop(self, call: Callable[[], Any]) -> Any:
@@ -111,15 +110,6 @@ class Caller:
         if not self._is_open:
             self.open()
 
-    def _run_here(self, call: Callable[[], Any]) -> Any:
-        for _ in range(TRIES):
-            self._portal.call(self.service.ready)
-            try:
-                return run_here(call())
-            except WouldWait:
-                continue  # another thread named a queue, or began to listen, in that moment
-        raise WouldWait
-
 
 def _waits(within: object) -> bool:
     """Whether a transaction is one of an event loop's."""
@@ -131,7 +121,10 @@ def _waits(within: object) -> bool:
 
 
 class Worker:
-    """Runs the jobs of a service's handlers, as `jobyard.worker.Worker` does, and blocks."""
+    """Runs the jobs of a service's handlers, as `jobyard.worker.Worker` does, and blocks.
+
+    `with worker:` runs it beside what the block does, and stops it at the end.
+    """
 
     def __init__(self, inner: AsyncWorker, caller: Caller) -> None:
         """Apps get one from `QueueService.worker`."""
@@ -165,6 +158,20 @@ class Worker:
     def run(self) -> None:
         """Work until stopped, by `stop` from another thread. Once for each worker."""
         self._caller.block(self._inner.run)
+
+    def __enter__(self) -> Self:
+        """Begin to work beside what the block does."""
+        self._caller.block(self._inner.__aenter__)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop, as `stop` does; raises what `run` raised."""
+        self._caller.block(lambda: self._inner.__aexit__(kind, error, trace))
 
     def run_until_signal(self) -> None:
         """Work until SIGTERM or SIGINT, a second of which gives up the runs."""

@@ -1342,7 +1342,7 @@ class QueueService:
 
         The listener is a plain function or a coroutine function; it may be called for what happens
         in any process. An event that happens after an awaited call of this service which follows
-        `on` is not missed.
+        `on` is not missed; an add `within` a transaction is no such call.
         """
         found: Listener = self._caller.in_loop(lambda: self._inner.on(event, listener))
         return found

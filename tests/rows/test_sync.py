@@ -117,6 +117,13 @@ def test_b08_a_worker_runs_in_a_thread_and_is_stopped_from_another(service: Queu
     assert (job.wait(), worker.is_running, worker.stats.runs) == ("ended", False, 1)
 
 
+def test_b08_a_worker_runs_beside_a_block(service: QueueService) -> None:
+    service.register_worker("q", "n", lambda job: job.data)
+    with service.worker() as worker:
+        assert service.add_job("q", "n", 7).wait(timeout=20) == 7
+    assert (worker.is_running, worker.stats.runs) == (False, 1)
+
+
 def test_b08_flask_adds_jobs(service: QueueService) -> None:
     app = flask.Flask(__name__)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from jobyard import JobState
@@ -32,3 +34,20 @@ async def test_k029_jobs_come_with_the_commit_or_not_at_all(service) -> None:
     assert [job.data for job in await service.list_jobs("q")] == [1, 2, 3]
     assert (await kept.refresh()).state is JobState.WAITING
     assert [(await job.refresh()).priority for job in many] == [10, 10]
+
+
+async def test_k029_what_is_still_to_be_done_does_not_wait_for_the_transaction(
+    service, record
+) -> None:
+    """A queue to be made known, a listener to be subscribed: SQLite would have a second writer."""
+    if Capability.CALLER_TX not in service.backend.capabilities:
+        return
+    service.queue("before")
+    async with service.transaction() as within:
+        service.queue("meanwhile")
+        heard = record(service, "added")
+        async with asyncio.timeout(5):
+            await service.add_job("q", "n", 1, within=within)
+    assert await service.list_queues() == ["before", "meanwhile", "q"]
+    await service.add_job("q", "n", 2)
+    await heard.until("added")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jobyard import Job, JobState, Snooze
+from jobyard import Job, JobState, QueueService, Snooze
 from jobyard.errors import BackendClosed, WrongState
 
 
@@ -278,3 +278,44 @@ async def test_runs_are_logged_with_their_facts(
     assert "secret" not in caplog.text
     assert "well" not in caplog.text
     assert "first\\nsecond \\x1b[31m" in caplog.text
+
+
+async def test_a_worker_runs_beside_a_block_and_stops_at_its_end(yard: Any) -> None:
+    yard.handle(long)
+    job_id = await yard.add(3)
+
+    async with yard.worker() as worker:
+        await yard.until(job_id, JobState.ACTIVE)
+        assert worker.is_running
+
+    assert (worker.is_running, worker.stats.runs) == (False, 1)
+    assert (await yard.record(job_id)).state is JobState.COMPLETED
+
+
+async def test_what_a_block_raises_stops_the_worker_and_goes_on(yard: Any) -> None:
+    worker = yard.worker()
+    with pytest.raises(ValueError, match="of the block"):
+        async with worker:
+            raise ValueError("of the block")
+
+    assert not worker.is_running
+    with pytest.raises(WrongState):
+        await worker.__aenter__()
+
+
+async def test_what_ends_a_worker_comes_out_of_its_block(yard: Any) -> None:
+    async with QueueService("memory://") as service:
+        service.register_worker("q", "job", long)
+        with pytest.raises(BackendClosed):
+            async with service.worker() as worker:
+                await (await service.add_job("q", "job", 0)).wait()
+                await service.backend.close()
+                while worker.is_running:
+                    await asyncio.sleep(0.01)
+
+
+async def test_a_block_that_ends_at_once_starts_nothing(yard: Any) -> None:
+    async with yard.worker() as worker:
+        pass
+
+    assert not worker.is_running

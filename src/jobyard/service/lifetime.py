@@ -202,7 +202,7 @@ class Lifetime:
 
         The listener is a plain function or a coroutine function; it may be called for what happens
         in any process. An event that happens after an awaited call of this service which follows
-        `on` is not missed.
+        `on` is not missed; an add `within` a transaction is no such call.
         """
         self._announcer.on(event, listener)
         return listener
@@ -217,18 +217,21 @@ class Lifetime:
 
     async def _usable(self) -> None:
         """Wait until this service may be used: every call begins here."""
-        if not self._is_open:
-            msg = (
-                "the service is not open: use it within `async with service:`, or await "
-                "service.open() first"
-            )
-            raise BackendClosed(msg)
+        self._check_open()
         if self._undeclared:
             for name in sorted(self._undeclared):
                 await self.backend.control(name, Declare())
                 self._undeclared.discard(name)
         if self._announcer.is_starting:
             await self._announcer.ready()
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            msg = (
+                "the service is not open: use it within `async with service:`, or await "
+                "service.open() first"
+            )
+            raise BackendClosed(msg)
 
     def __repr__(self) -> str:
         """Show the address, without its secrets."""

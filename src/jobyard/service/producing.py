@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, NamedTuple, NoReturn, Unpack
 
 from jobyard.contract import MAX_UNIT
@@ -106,14 +106,17 @@ class Producing(Hooking):
         )
         return await self._add_unit(specs, within)
 
-    def transaction(self) -> AbstractAsyncContextManager[Any]:
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
         """Begin a transaction in the store, for `within` and for statements of the app's own.
 
         It commits when the block ends, and is rolled back when that raises. Its value is the
         driver's connection: psycopg's, or one of `sqlite3`, which blocks. Raises `Unsupported` for
         a store that has none.
         """
-        return self.backend.transaction()
+        await self._usable()  # what is begun has to be done before: the store may have one writer
+        async with self.backend.transaction() as connection:
+            yield connection
 
     async def _through(self, drafts: list[Draft], within: object | None = None) -> list[Job]:
         """Add jobs through the hooks around adds."""
@@ -139,7 +142,10 @@ class Producing(Hooking):
         if weight > UNIT_BYTES:
             msg = f"the payloads of one call take at most {UNIT_BYTES:,} bytes, not {weight:,}"
             raise PayloadTooLarge(msg)
-        await self._usable()
+        if within is None:
+            await self._usable()
+        else:
+            self._check_open()  # and no more: a write beside a transaction may wait for its end
         if not specs:
             return []
         (answers,) = await self.backend.add((specs,), within=within)

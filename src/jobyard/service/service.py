@@ -245,6 +245,8 @@ class QueueService(Scheduling, Flowing, Limiting, Burying, Fetching):
     ) -> Worker:
         """Make a worker for this service's handlers; `await worker.run()` runs it.
 
+        `async with service.worker():` runs it for as long as the block takes.
+
         `queues` chooses some of those that have handlers, `channels` some channels (`None` among
         them: the jobs in no channel). A job is held for `lease` seconds, renewed at a third; a job
         of a killed worker runs again within lease + `poll_interval`.

@@ -10,7 +10,8 @@ import socket
 import time
 from collections.abc import Callable, Collection, Sequence
 from enum import Enum
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 from jobyard.durations import Duration, to_ms
 from jobyard.edits import Retention
@@ -41,6 +42,7 @@ FORCED_GRACE_SECONDS: Final = 1.0
 """How long a run that is cut by force is waited for before it is abandoned."""
 TOKEN_SECONDS: Final = 1.0
 """The least time that a run which watches its token gets to end by itself."""
+ONCE: Final = "this worker runs already, or has run; make another one"
 LAST_CALLS_SECONDS: Final = 10.0
 """How long the store is tried at the end to settle what has ended, and for the last beat."""
 
@@ -67,6 +69,8 @@ class Worker:
     that to others. Jobs of its queues that have no handler here are left to other workers, or
     failed, as `orphan_policy` says. It fires the ticks of schedules, whatever their queue, unless
     `schedules` is false. `chores` are done beside its own.
+
+    `async with worker:` runs it beside what the block does, and stops it at the end.
     """
 
     def __init__(  # noqa: PLR0913 - a worker has these knobs, all with defaults
@@ -143,6 +147,8 @@ class Worker:
         self._phase = Phase.NEW
         self._timeout = self._shutdown_timeout
         self._has_ended = asyncio.Event()
+        self._beside: asyncio.Task[None] | None = None
+        """What `async with` runs."""
 
     # -- what it is doing ---------------------------------------------------------------------
 
@@ -186,8 +192,7 @@ class Worker:
         if self._phase is Phase.STOPPED:
             return
         if self._phase is not Phase.NEW:
-            msg = "this worker runs already, or has run; make another one"
-            raise WrongState(msg)
+            raise WrongState(ONCE)
         self._routes.sources()  # refuses a handler that cannot be called, before anything begins
         self._phase = Phase.RUNNING
         try:
@@ -215,6 +220,25 @@ class Worker:
         if self._slots.interruption is not None:
             # Only here: out of a task of its own it would tear the event loop down at once.
             raise self._slots.interruption
+
+    async def __aenter__(self) -> Self:
+        """Begin to work beside what the block does."""
+        if self._phase is not Phase.NEW or self._beside is not None:
+            raise WrongState(ONCE)
+        self._beside = asyncio.get_running_loop().create_task(self.run())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop, as `stop` does; raises what `run` raised."""
+        assert self._beside is not None
+        if self._phase in {Phase.NEW, Phase.RUNNING}:
+            self.begin_stop()
+        await self._beside
 
     async def run_until_idle(self) -> int:
         """Work until nothing is waiting, due or running here; tell how many runs there were.
