@@ -84,6 +84,7 @@ class TestRedis62(ConformanceSuite):
         return ServerHarness(redis62)
 
 
+@pytest.mark.timeout(600)  # a server and a Lua in Python: the model alone takes half a minute
 class TestFakeredis(ConformanceSuite):
     @pytest.fixture
     def harness(self) -> Harness:
