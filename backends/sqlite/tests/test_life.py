@@ -177,7 +177,9 @@ async def test_the_clock_stands_still_when_the_hosts_is_set_back(
 
 
 def test_it_promises_what_it_has() -> None:
-    assert SqliteBackend.capabilities == (Capability.SHARED | Capability.DURABLE | Capability.PUSH)
+    assert SqliteBackend.capabilities == (
+        Capability.SHARED | Capability.DURABLE | Capability.PUSH | Capability.CALLER_TX
+    )
 
 
 async def test_a_step_that_fails_changes_nothing(backend: SqliteBackend) -> None:
