@@ -30,6 +30,7 @@ def plan(**said) -> Plan:
         "immediately": False,
         "overlap": "allow",
         "catch_up": "one",
+        "keep_for": None,
     }
     if "cron" not in said:
         said.setdefault("every", 60)

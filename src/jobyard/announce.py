@@ -39,6 +39,7 @@ POLL_PUSHED_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 0.1
 PAUSE_AFTER_ERROR_SECONDS: Final = 1.0
 PAGE: Final = 1_000
+LONGEST_PLACE: Final = 4
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,11 +47,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     `data` is the result (`completed`), the failure as a `JobError` (`failed`, `attempt_failed`,
     `stalled`), the progress, or the key of the group (`group_deleted`). `duration` is the run's, in
-    seconds.
+    seconds. `id` is the place in the store's log: `QueueService.events(since=id)` goes on after it.
+    The name `gap` stands for events that fell out of the log before they were read.
     """
 
     name: str
     at: datetime
+    id: str = ""
     queue: str = ""
     job_id: str | None = None
     job_name: str | None = None
@@ -198,25 +201,23 @@ class Announcer:
     async def _deliver(self, backend: Backend, *, until: int | None = None) -> None:
         """Tell what is in the log, also what comes meanwhile unless it is later than `until`."""
         while until is not None or not self._closing:
-            page = await backend.events(after=self._cursor, limit=PAGE)
+            before = self._cursor
+            page = await backend.events(after=before, limit=PAGE)
             self._cursor = page.cursor
             if page.gap:
                 log.warning("events were lost: this listener fell behind the store's log")
-            for event in page.events:
-                await self._tell(event)
+            for place, event in enumerate(page.events, 1):
+                await self._tell(event, id_of(before, place))
             if len(page.events) < PAGE or (until is not None and page.events[-1].at > until):
                 return
 
-    async def _tell(self, stored: StoredEvent) -> None:
-        names = [stored.kind.value]
-        if stored.kind in ENDS:
-            names.append(FINISHED)
-        for name in names:
+    async def _tell(self, stored: StoredEvent, event_id: str) -> None:
+        for name in names_of(stored):
             listeners = [*self._listeners.get(name, ()), *self._listeners.get(EVERY, ())]
             if not listeners:
                 continue
             try:
-                event = read_event(stored, name)
+                event = read_event(stored, name, event_id)
             except PayloadDecodeError as error:
                 log.error("an event of %r cannot be told: %s", name, error)  # noqa: TRY400
                 continue
@@ -232,13 +233,34 @@ class Announcer:
             log.exception("a listener of %r failed", event.name, extra={"job_id": event.job_id})
 
 
-def read_event(stored: StoredEvent, name: str) -> Event:
+def names_of(stored: StoredEvent) -> tuple[str, ...]:
+    """Give the names that an event of the log is told under."""
+    name = stored.kind.value
+    return (name, FINISHED) if stored.kind in ENDS else (name,)
+
+
+def id_of(cursor: str, place: int) -> str:
+    """Name an event by the cursor before its page and its place there: the log has no other way."""
+    return f"{cursor}~{place}"
+
+
+def place_of(event_id: str) -> tuple[str, int]:
+    """Tell the cursor and how many events after it an id stands for; raise `InvalidOption`."""
+    cursor, _, place = event_id.rpartition("~")
+    if not cursor or not place.isdecimal() or len(place) > LONGEST_PLACE:
+        msg = f"since is the id of an event, not {event_id!r}"
+        raise InvalidOption(msg)
+    return cursor, int(place)
+
+
+def read_event(stored: StoredEvent, name: str, event_id: str) -> Event:
     """Shape an event of the store's log for an app."""
     at = from_ms(stored.at)
     assert at is not None
     return Event(
         name=name,
         at=at,
+        id=event_id,
         queue=stored.queue,
         job_id=stored.job_id,
         job_name=stored.name,

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, get_args
 import msgspec
 from msgspec.structs import replace
 
-from jobyard.durations import Duration, from_ms, instant_ms
+from jobyard.durations import Duration, from_ms, instant_ms, to_ms
 from jobyard.errors import InvalidOption, StoreCorrupt
 from jobyard.ids import new_job_id
 from jobyard.job import Dedup, JobSpec
@@ -35,7 +35,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a stored schedule says; only the core reads it.
 
     `job` is the job of each tick, without its id. No tick comes before `start_at` or after
-    `end_at`, and there are at most `limit`.
+    `end_at`, and there are at most `limit`. With `keep_ms` it is forgotten that long after
+    `seen_at`, the latest instant at which a program added it.
     """
 
     timing: Every | Cron
@@ -46,6 +47,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     immediately: bool = False
     overlap: Overlap = "allow"
     catch_up: CatchUp = "one"
+    keep_ms: int | None = None
+    seen_at: int = 0
+
+    def is_stale(self, now: int) -> bool:
+        """Whether no program has added it for longer than it is kept."""
+        return self.keep_ms is not None and self.seen_at + self.keep_ms < now
 
     def begin(self, now: int) -> int | None:
         """Tell the first tick of a schedule that is made now."""
@@ -119,6 +126,7 @@ def make_plan(  # noqa: PLR0913 - one for each thing that can be said of a sched
     immediately: bool,
     overlap: Overlap,
     catch_up: CatchUp,
+    keep_for: Duration | None,
 ) -> Plan:
     """Read what an app says of a schedule; raise `InvalidOption` for what cannot be."""
     start_at = None if start is None else instant_ms(start, "start")
@@ -142,6 +150,7 @@ def make_plan(  # noqa: PLR0913 - one for each thing that can be said of a sched
         immediately=immediately,
         overlap=overlap,
         catch_up=catch_up,
+        keep_ms=None if keep_for is None else to_ms(keep_for, "keep_for", least=1),
     )
 
 

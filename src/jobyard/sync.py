@@ -21,7 +21,7 @@ from typing import Any, Generic, Literal, Protocol, Self, TypeVar, Unpack, cast,
 
 from jobyard import definition, handle, service
 from jobyard import queue as queues
-from jobyard.announce import Listener
+from jobyard.announce import Event, Listener
 from jobyard.backend import Backend
 from jobyard.blocking import Block, Caller, Worker
 from jobyard.clock import Clock
@@ -814,6 +814,7 @@ class QueueService:
         immediately: bool = False,
         overlap: Overlap = "allow",
         catch_up: CatchUp = "one",
+        keep_for: Duration | None = None,
         **options: Unpack[OptionArgs],
     ) -> Schedule:
         """Add a job at each tick from now on; a schedule of the same key is replaced.
@@ -823,7 +824,9 @@ class QueueService:
         before `start` or after `end`, and at most `limit` do; `immediately` makes the first one
         now. `overlap="skip"` adds no job while the one of an earlier tick has not ended. After a
         time without a worker `catch_up` adds one job for the ticks missed, `"all"` of them, or
-        `"none"`. The options are those of the jobs.
+        `"none"`. With `keep_for` workers forget the schedule when no program that adds it has run
+        for that many seconds, and none of its jobs is unfinished: a program with a worker adds it
+        again by itself. The options are those of the jobs.
 
         To add again what is there changes nothing: any number of processes may do it when they
         start. One whose ticks stay the same keeps its place and its count, and stays paused.
@@ -845,6 +848,7 @@ class QueueService:
                 immediately=immediately,
                 overlap=overlap,
                 catch_up=catch_up,
+                keep_for=keep_for,
                 **options,
             )
         )
@@ -881,6 +885,15 @@ class QueueService:
     def remove_schedule(self, key: str) -> None:
         """Forget a schedule; the jobs that it has added stay. Raises `ScheduleNotFound`."""
         self._block(lambda: self._inner.remove_schedule(key))
+
+    def events(self, since: str | None = None) -> Iterator[Event]:
+        """Give each event of the store from now on, or after the one whose `id` is `since`.
+
+        It never ends by itself: leave the loop, and `aclose` it where that does not. The store logs
+        events while somebody listens, and keeps the latest ones; where some have fallen out of the
+        log, the first event is named `gap`. Raises `InvalidOption` for a `since` that is no id.
+        """
+        yield from self._caller.iterate(lambda: self._inner.events(since))
 
     def add_flow(self, *jobs: FlowJob) -> list[Job]:
         """Add jobs and all that they depend on, over any queues, all or none.

@@ -326,3 +326,58 @@ async def test_closing_lets_go_of_all_whatever_fails_in_it(
         job = await service.add_job("q", "n")
         await seen.until("added")
     assert [event.job_id for event in seen.events] == [job.id]
+
+
+async def test_k132_the_log_is_followed_and_replayed_from_an_event(make) -> None:
+    service, other, third = await make(), await make(), await make()
+    following = other.events()
+    first = asyncio.create_task(anext(following))
+    while not await _logs(service):
+        await asyncio.sleep(0.01)
+    jobs = await service.add_jobs("q", [("n", n) for n in range(3)])
+    event = await asyncio.wait_for(first, 20)
+    while event.name != "added":  # what the look at the log has done to the queue
+        event = await asyncio.wait_for(anext(following), 20)
+    seen = [event]
+    seen += [await asyncio.wait_for(anext(following), 20) for _ in range(2)]
+    assert [(e.name, e.job_id) for e in seen] == [("added", job.id) for job in jobs]
+
+    replayed = third.events(since=seen[0].id)
+    again = [await asyncio.wait_for(anext(replayed), 20) for _ in range(2)]
+    assert again == seen[1:]
+    await service.pause_queue("q")
+    news = [await asyncio.wait_for(anext(each), 20) for each in (following, replayed)]
+    assert [(e.name, e.queue) for e in news] == [("paused", "q")] * 2
+    for each in (following, replayed):
+        await each.aclose()
+
+
+async def _logs(service) -> bool:
+    """Whether the store logs: the one who follows has subscribed."""
+    cursor = await service.backend.subscribe("probe", ttl_ms=0)
+    await service.resume_queue("q")
+    await service.pause_queue("q")
+    await service.resume_queue("q")
+    return bool((await service.backend.events(after=cursor)).events)
+
+
+async def test_k132_a_time_that_nobody_listened_is_a_gap(make) -> None:
+    service, other = await make(), await make()
+    following = other.events()
+    waiting = asyncio.create_task(anext(following))
+    while not await _logs(service):
+        await asyncio.sleep(0.01)
+    known = await asyncio.wait_for(waiting, 20)
+    await following.aclose()
+    await service.add_job("q", "n")  # told to nobody
+
+    later = other.events(since=known.id)
+    waiting = asyncio.create_task(anext(later))
+    assert (await asyncio.wait_for(waiting, 20)).name in {"gap", "paused", "resumed"}
+    await later.aclose()
+
+
+@pytest.mark.parametrize("wrong", ["", "5", "x~y", "~3", "1~99999"])
+async def test_k132_what_is_no_id_of_an_event_is_refused(service: QueueService, wrong) -> None:
+    with pytest.raises(InvalidOption, match="id of an event"):
+        await anext(service.events(since=wrong))

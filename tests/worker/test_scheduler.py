@@ -167,3 +167,40 @@ async def test_running_until_idle_fires_what_has_come(yard: Any) -> None:
     await asyncio.sleep(10)
     await yard.service.run_until_idle()
     assert [tick for _, tick in ticks] == [0, 10]
+
+
+async def test_k128_a_schedule_that_nobody_adds_any_more_is_forgotten(yard: Any) -> None:
+    ticks = keep_ticks(yard)
+    service = yard.service
+    await service.add_schedule("kept", "q", "job", every=300, keep_for=600)
+    await service.add_schedule("plain", "q", "job", every=300)
+    worker = service.worker()
+    running = asyncio.create_task(worker.run())
+    await asyncio.sleep(3_000)  # the worker's own program adds it again
+    assert [each.key for each in await service.list_schedules()] == ["kept", "plain"]
+    await worker.stop()
+    await running
+
+    service._kept.clear()  # as another program would have it
+    async with yard.working():
+        await asyncio.sleep(1_300)
+    assert [each.key for each in await service.list_schedules()] == ["plain"]
+    assert len(ticks) > 20
+    job_id = await yard.add()
+    assert (await yard.record(job_id)).state == "waiting", "a producer goes on all the same"
+    await service.add_schedule("kept", "q", "job", every=300, keep_for=600)
+    assert len(await service.list_schedules()) == 2
+
+
+async def test_k128_one_with_a_job_that_has_not_ended_is_kept(yard: Any) -> None:
+    service = yard.service
+    await service.add_schedule("k", "others", "job", every=3_600, immediately=True, keep_for=60)
+    service._kept.clear()
+    yard.handle(lambda job: None, "other")
+    async with yard.working():
+        await asyncio.sleep(300)
+        assert [each.key for each in await service.list_schedules()] == ["k"]
+        (job,) = await service.list_jobs("others")
+        await job.remove()
+        await asyncio.sleep(120)
+    assert await service.list_schedules() == []

@@ -16,12 +16,17 @@ from jobyard.options import OptionArgs
 from jobyard.plan import CatchUp, Overlap, Plan, Schedule, make_plan, read_plan
 from jobyard.schedule import ScheduleRecord
 from jobyard.service.producing import Producing
+from jobyard.worker import Chore
 
 __all__ = ["Scheduling"]
 
 PAGE: Final = 500
 TRIES: Final = 20
 """How often a change is begun anew that a tick or somebody else came before."""
+
+KEEP_SHARE: Final = 0.25
+"""The share of its time after which a schedule that is to be kept is added again."""
+LEAST_KEEP_SECONDS: Final = 0.05
 
 OF_ONE_JOB: Final = ("job_id", "delay", "run_at")
 """Options that make no sense for the job of each tick."""
@@ -31,6 +36,8 @@ Changing = Callable[[ScheduleRecord], ScheduleRecord]
 
 class Scheduling(Producing):
     """The part of a service that keeps schedules."""
+
+    _kept: dict[str, Plan]
 
     async def add_schedule(  # noqa: PLR0913 - one for each thing that can be said of a schedule
         self,
@@ -48,6 +55,7 @@ class Scheduling(Producing):
         immediately: bool = False,
         overlap: Overlap = "allow",
         catch_up: CatchUp = "one",
+        keep_for: Duration | None = None,
         **options: Unpack[OptionArgs],
     ) -> Schedule:
         """Add a job at each tick from now on; a schedule of the same key is replaced.
@@ -57,7 +65,9 @@ class Scheduling(Producing):
         before `start` or after `end`, and at most `limit` do; `immediately` makes the first one
         now. `overlap="skip"` adds no job while the one of an earlier tick has not ended. After a
         time without a worker `catch_up` adds one job for the ticks missed, `"all"` of them, or
-        `"none"`. The options are those of the jobs.
+        `"none"`. With `keep_for` workers forget the schedule when no program that adds it has run
+        for that many seconds, and none of its jobs is unfinished: a program with a worker adds it
+        again by itself. The options are those of the jobs.
 
         To add again what is there changes nothing: any number of processes may do it when they
         start. One whose ticks stay the same keeps its place and its count, and stays paused.
@@ -79,15 +89,36 @@ class Scheduling(Producing):
             immediately=immediately,
             overlap=overlap,
             catch_up=catch_up,
+            keep_for=keep_for,
         )
         await self._usable()
+        if plan.keep_ms is not None:
+            self._kept[key] = plan
+        return Schedule.of(await self._put_plan(key, plan), self.payloads)
+
+    async def _put_plan(self, key: str, plan: Plan) -> ScheduleRecord:
         now = (await self.backend.ping()).now
+        if plan.keep_ms is not None:
+            plan = replace(plan, seen_at=now)
         for _ in range(TRIES):
             old = await self._stored(key)
             new = _record(key, plan, old, now)
             if new == old or await self.backend.swap_schedule(key, old=old, new=new):
-                return Schedule.of(new, self.payloads)
+                return new
         raise _busy(key)
+
+    async def _keep_schedules(self) -> None:
+        """Add again what would be forgotten otherwise."""
+        for key, plan in list(self._kept.items()):
+            await self._put_plan(key, plan)
+
+    def _keeping(self) -> tuple[Chore, ...]:
+        """Give the chore of a worker of this service, if there is anything to keep."""
+        if not self._kept:
+            return ()
+        least = min(plan.keep_ms or 0 for plan in self._kept.values())
+        seconds = max(least / 1000 * KEEP_SHARE, LEAST_KEEP_SECONDS)
+        return (Chore(what="keep schedules", seconds=seconds, do=self._keep_schedules),)
 
     async def get_schedule(self, key: str) -> Schedule:
         """Get a schedule; raises `ScheduleNotFound`."""
@@ -137,6 +168,7 @@ class Scheduling(Producing):
     async def remove_schedule(self, key: str) -> None:
         """Forget a schedule; the jobs that it has added stay. Raises `ScheduleNotFound`."""
         await self._usable()
+        self._kept.pop(key, None)
         if not await self.backend.drop_schedules([key]):
             raise ScheduleNotFound(_missing(key))
 

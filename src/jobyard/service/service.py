@@ -20,12 +20,14 @@ from jobyard.job import JobState
 from jobyard.lease import Lease
 from jobyard.options import JobOptions, OptionArgs, read_options
 from jobyard.payloads import Codec
+from jobyard.plan import Plan
 from jobyard.queue import Queue
 from jobyard.retention import RetentionPolicy
 from jobyard.run import Run
 from jobyard.service.burying import Burying
 from jobyard.service.fetching import Fetching
 from jobyard.service.flowing import Flowing
+from jobyard.service.following import Following
 from jobyard.service.lifetime import Migrate
 from jobyard.service.limiting import Limiting
 from jobyard.service.producing import Grouping
@@ -41,7 +43,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Around = TypeVar("Around", bound=RunHook)
 
 
-class QueueService(Scheduling, Flowing, Limiting, Burying, Fetching):
+class QueueService(Scheduling, Following, Flowing, Limiting, Burying, Fetching):
     """Adds jobs, runs them, and looks after them, on the store that a URL names.
 
     Delivery is at least once: a worker that dies, or is cut off for longer than its lease, leaves
@@ -95,6 +97,7 @@ class QueueService(Scheduling, Flowing, Limiting, Burying, Fetching):
         self._defaults = defaults or JobOptions()
         self._plan = self._defaults.as_fields()
         self._groupings: dict[tuple[str, str], Grouping] = {}
+        self._kept: dict[str, Plan] = {}
         self._queues: dict[str, Queue] = {}
         self._workers: WeakSet[Worker] = WeakSet()
 
@@ -266,6 +269,7 @@ class QueueService(Scheduling, Flowing, Limiting, Burying, Fetching):
             orphan_policy=orphan_policy,
             schedules=schedules,
             name=name,
+            chores=self._keeping(),
         )
         self._workers.add(worker)
         return worker

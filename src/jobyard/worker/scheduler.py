@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+from collections.abc import AsyncIterator
 from typing import Final
+
+from msgspec.structs import replace
 
 from jobyard.backend import Backend
 from jobyard.errors import JobyardError
-from jobyard.plan import read_plan
+from jobyard.job import PENDING, JobState
+from jobyard.plan import Plan, read_plan
+from jobyard.query import JobQuery
 from jobyard.schedule import ScheduleRecord
 from jobyard.worker.chores import Chore
 from jobyard.worker.patience import is_transient
@@ -19,6 +24,8 @@ __all__ = ["Scheduler"]
 log = logging.getLogger("jobyard.worker")
 
 PAGE: Final = 100
+SWEEP_MS: Final = 60_000.0
+"""How often schedules are looked through for those that nobody adds any more."""
 MOST_AT_ONCE: Final = 1_000
 """How many ticks of one schedule are caught up before others have their turn."""
 
@@ -39,6 +46,7 @@ class Scheduler:
         self._has_looked = False
         self._ahead = 0.0
         """How far the store's time is ahead of this host's counted time, in milliseconds."""
+        self._swept = 0.0
         self._told: set[str] = set()
         """Keys of schedules that could not be fired, each of which is told of once."""
 
@@ -50,6 +58,9 @@ class Scheduler:
         """Fire what has come, and what comes before the next turn when it comes."""
         if not self._has_looked:
             await self._look_ahead()
+        if _counted() - self._swept >= SWEEP_MS:
+            await self.drop_stale()
+            self._swept = _counted()
         while True:
             await self.fire_due()
             wait = self._wait()
@@ -71,15 +82,43 @@ class Scheduler:
             if after is None:
                 return fired
 
-    async def _look_ahead(self) -> None:
+    async def drop_stale(self) -> int:
+        """Forget schedules that no program adds any more and that have no jobs; tell how many."""
+        dropped = 0
+        now = await self._store_now()
+        async for record in self._all():
+            try:
+                plan = read_plan(record)
+            except JobyardError:
+                continue  # told when it is to be fired
+            if plan.is_stale(now) and not await self._has_jobs(plan):
+                dropped += await self._backend.swap_schedule(record.key, old=record, new=None)
+        return dropped
+
+    async def _has_jobs(self, plan: Plan) -> bool:
+        unfinished = frozenset({*PENDING, JobState.ACTIVE})
+        query = JobQuery(
+            queue=plan.job.queue, names=frozenset({plan.job.name}), states=unfinished, limit=1
+        )
+        while True:
+            page = await self._backend.find(query)
+            if page.items or page.next is None:
+                return bool(page.items)
+            query = replace(query, after=page.next)
+
+    async def _all(self) -> AsyncIterator[ScheduleRecord]:
         after: str | None = None
         while True:
             page = await self._backend.schedules(after=after, limit=PAGE)
             for record in page.items:
-                self._expect(record.next_at)
+                yield record
             after = page.next
             if after is None:
-                break
+                return
+
+    async def _look_ahead(self) -> None:
+        async for record in self._all():
+            self._expect(record.next_at)
         if self._upcoming:
             await self._store_now()
         self._has_looked = True
