@@ -29,7 +29,9 @@ def run(*words: str, url: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("store", STORES)
-def test_an_app_and_its_tests_run_on_every_store_by_url_alone(store: str, tmp_path: Path) -> None:
+def test_b01_an_app_and_its_tests_run_on_every_store_by_url_alone(
+    store: str, tmp_path: Path
+) -> None:
     with load_plugins().temporary(store, tmp_path) as place:
         apart = f"{place.url}{'&' if '?' in place.url else '?'}namespace=shop"
         shown = run(str(SHOP / "app.py"), url=apart, folder=tmp_path)

@@ -106,7 +106,7 @@ def check(plans: str, *indexes: str) -> None:
         assert re.search(rf"using jobyard_{index}\b", plans), f"{index} was not used:\n{plans}"
 
 
-async def test_a_claim_of_a_queue_and_its_settle(yard: tuple[Backend, Plans]) -> None:
+async def test_b05_a_claim_of_a_queue_and_its_settle(yard: tuple[Backend, Plans]) -> None:
     backend, plans = yard
     claimed = await backend.claim(want("q", limit=20))
     assert len(claimed.leases) == 20

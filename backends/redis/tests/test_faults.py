@@ -192,7 +192,7 @@ def falling(request: pytest.FixtureRequest) -> Iterator[ThrowawayServer]:
         yield server
 
 
-async def test_faults_of_the_server_lose_nothing_and_run_nothing_twice(
+async def test_k155_faults_of_the_server_lose_nothing_and_run_nothing_twice(
     falling: ThrowawayServer,
 ) -> None:
     url = falling.url + QUIET

@@ -114,7 +114,9 @@ def test_a_hot_statement_uses_its_key(database: sqlite3.Connection, name: str) -
 @pytest.mark.parametrize(
     "name", sorted(PLANS.keys() - {"reap", "own count", "children", "blocked of a queue"})
 )
-def test_a_hot_statement_sorts_and_scans_nothing(database: sqlite3.Connection, name: str) -> None:
+def test_b05_a_hot_statement_sorts_and_scans_nothing(
+    database: sqlite3.Connection, name: str
+) -> None:
     text, _ = PLANS[name]
     plan = database.execute(f"EXPLAIN QUERY PLAN {text}", (None,) * parameters_of(text)).fetchall()
     scans = [row[3] for row in plan if row[3].startswith("SCAN") and "VIRTUAL" not in row[3]]
