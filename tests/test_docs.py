@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
+LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)\s]*)?\)")
 PAGES = [ROOT / "README.md", ROOT / "conformance" / "README.md", *DOCS]
 PATIENCE = 60.0
 
@@ -70,3 +71,16 @@ def test_there_are_programs_of_both_kinds() -> None:
     codes = [p.values[0] for p in programs()]
     assert sum("service.run()" in code for code in codes) >= 1
     assert sum("service.run()" not in code for code in codes) >= 5
+
+
+def test_every_link_leads_somewhere() -> None:
+    pages = [*PAGES, *sorted((ROOT / "examples").rglob("*.md"))]
+    links = [
+        (page, link)
+        for page in pages
+        for link in LINK.findall(page.read_text(encoding="utf-8"))
+        if not link.startswith(("http://", "https://"))
+    ]
+    lost = [f"{page.name}: {link}" for page, link in links if not (page.parent / link).exists()]
+    assert len(links) > 100
+    assert lost == []
