@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # What mypy reads; a folder without any module is left out.
 TYPED = ("src", "backends/*/src", "conformance/src", "tests", "backends/*/tests",
-         "conformance/tests", "tools", "benchmarks")  # fmt: skip
+         "conformance/tests", "tools", "benchmarks", "examples")  # fmt: skip
 
 # import-linter's own command is a script, and scripts are not called: only modules are.
 LAYERS = "import sys, importlinter.cli as c; sys.exit(c.lint_imports(no_logo=True, no_cache=True))"

@@ -59,7 +59,7 @@ async def main() -> None:
         await later.remove()
 
         # On a grid of whole minutes, by any worker: a schedule needs nobody else.
-        await repeat.schedule("every-minute", None, every=60, immediately=True)
+        await repeat.schedule("every-minute", every=60, immediately=True)
         await service.run_until_idle()
         await service.remove_schedule("every-minute")
 

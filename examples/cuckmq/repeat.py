@@ -36,7 +36,7 @@ async def tick(sound: str) -> None:
 async def main() -> None:
     async with service:
         # Each process may say this when it starts: the schedule is there once, under its key.
-        await ping_scheduled.schedule("every-minute", None, every=60, immediately=True)
+        await ping_scheduled.schedule("every-minute", every=60, immediately=True)
         await service.run_until_idle()  # the first tick is now; `service.run()` sees to the others
         await service.remove_schedule("every-minute")
 

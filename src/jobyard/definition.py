@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, Unpack, overl
 
 from jobyard.errors import ConfigError
 from jobyard.handle import Job
-from jobyard.options import OptionArgs
+from jobyard.options import OF_ONE_JOB, OptionArgs
 from jobyard.shape import Shape
 
 if TYPE_CHECKING:
@@ -82,11 +82,24 @@ class Definition(Generic[P]):
             self.queue, jobs, within=within, **self._with_defaults(options)
         )
 
-    async def schedule(self, key: str, payload: P, **said: Any) -> Schedule:
-        """Add a job at each tick: `QueueService.add_schedule`, which takes the same keywords."""
-        return await self.service.add_schedule(
-            key, self.queue, self.name, payload, **{**self.options, **said}
-        )
+    @overload
+    async def schedule(
+        self: Definition[None], key: str, payload: None = None, **said: Any
+    ) -> Schedule: ...
+
+    @overload
+    async def schedule(self, key: str, payload: P, **said: Any) -> Schedule: ...
+
+    async def schedule(self, key: str, payload: Any = None, **said: Any) -> Schedule:
+        """Add a job at each tick: `QueueService.add_schedule`, which takes the same keywords.
+
+        The definition's `delay` is for `enqueue`: the job of a tick is due at the tick.
+        """
+        options: dict[str, Any] = dict(self._with_defaults(typing.cast("OptionArgs", said)))
+        for one in OF_ONE_JOB:
+            if one not in said:
+                options.pop(one, None)
+        return await self.service.add_schedule(key, self.queue, self.name, payload, **options)
 
     def _with_defaults(self, options: OptionArgs) -> OptionArgs:
         if not options:

@@ -28,10 +28,13 @@ from jobyard.ids import check_job_id, check_name
 from jobyard.job import PRIORITY_MAX, PRIORITY_MIN, Dependency, Group, OnParentFailure
 from jobyard.retention import Keep, as_retain
 
-__all__ = ["PRIORITIES", "JobOptions", "OptionArgs", "RunOptions"]
+__all__ = ["OF_ONE_JOB", "PRIORITIES", "JobOptions", "OptionArgs", "RunOptions"]
 
 PRIORITIES: Final[Mapping[str, int]] = {"low": -10, "normal": 0, "high": 10, "critical": 20}
 ParentJobs = str | Parent | Dependency | Collection[str | Parent | Dependency]
+
+OF_ONE_JOB: Final = ("job_id", "delay", "run_at")
+"""Options that the jobs of a schedule cannot share."""
 
 MOST_ATTEMPTS: Final = 2**31 - 1
 MOST_TAGS: Final = 32

@@ -552,9 +552,21 @@ class Definition(Generic[P]):
         )
         return jobs
 
-    def schedule(self, key: str, payload: P, **said: Any) -> Schedule:
-        """Add a job at each tick: `QueueService.add_schedule`, which takes the same keywords."""
-        made: Schedule = self._block(lambda: self.inner.schedule(key, payload, **said))
+    @overload
+    def schedule(
+        self: Definition[None], key: str, payload: None = None, **said: Any
+    ) -> Schedule: ...
+
+    @overload
+    def schedule(self, key: str, payload: P, **said: Any) -> Schedule: ...
+
+    def schedule(self, key: str, payload: Any = None, **said: Any) -> Schedule:
+        """Add a job at each tick: `QueueService.add_schedule`, which takes the same keywords.
+
+        The definition's `delay` is for `enqueue`: the job of a tick is due at the tick.
+        """
+        schedule: Any = self.inner.schedule
+        made: Schedule = self._block(lambda: schedule(key, payload, **said))
         return made
 
     def perform(self, job: Any) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from jobyard import JobOptions, JobState, QueueService, Reason
+from jobyard import JobFailed, JobOptions, JobState, QueueService, Reason
 from jobyard.errors import InvalidName, InvalidOption
 
 
@@ -77,3 +79,18 @@ async def test_k099_an_unknown_name_may_fail_instead(service: QueueService) -> N
     ended = await job.refresh()
     assert (ended.state, ended.reason) == (JobState.FAILED, Reason.ORPHANED)
     assert (await spared.refresh()).state is JobState.WAITING
+
+
+async def test_k099_a_service_that_runs_may_fail_unknown_names(service: QueueService) -> None:
+    @service.handler("q", "known")
+    async def known(job):
+        return "known"
+
+    job = await service.add_job("q", "unknown")
+    running = asyncio.create_task(service.run(orphan_policy="fail", schedules=False, name="strict"))
+    with pytest.raises(JobFailed, match="orphaned"):
+        await job.wait(timeout=20)
+    (worker,) = await service.list_workers()
+    assert worker.id.startswith("strict:")
+    await service.close()
+    await running

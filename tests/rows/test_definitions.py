@@ -52,3 +52,20 @@ async def test_k026_k027_a_definition_brings_type_and_defaults(service) -> None:
     job, other = await job.refresh(), await other.refresh()
     assert (job.attempts, job.priority, job.channel, job.result) == (4, 10, "eu", 1)
     assert (other.attempts, other.priority, other.channel, other.result) == (1, 10, None, 2)
+
+
+async def test_k027_a_schedule_of_a_definition_has_its_defaults(service) -> None:
+    """But for the delay, which is for an `enqueue`: the job of a tick is due at the tick."""
+
+    @service.job("q", delay=3600, attempts=3, priority="high")
+    async def tick() -> str:
+        return "done"
+
+    await tick.schedule("plain", every=3600, immediately=True)
+    await tick.schedule("other", every=3600, immediately=True, retries=0, priority="low")
+    assert await service.run_until_idle() == 2
+    jobs = await service.list_jobs("q")
+    assert sorted((job.attempts, job.priority, job.result) for job in jobs) == [
+        (1, -10, "done"),
+        (3, 10, "done"),
+    ]

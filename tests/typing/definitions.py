@@ -39,6 +39,7 @@ async def main() -> None:
     await count.enqueue([1, 2])
     await tick.enqueue()
     await send_welcome.schedule("nightly", Welcome(1), every=60)
+    await tick.schedule("each-minute", every=60)
 
     await send_welcome.enqueue({"user_id": 1})  # error
     await send_welcome.enqueue(Welcome("1"))  # error
@@ -50,3 +51,5 @@ async def main() -> None:
     await send_welcome.enqueue(Welcome(1), atempts=3)  # error
     await send_welcome.enqueue(Welcome(1), attempts="3")  # error
     await send_welcome.schedule("nightly", 5, every=60)  # error
+    await send_welcome.schedule("nightly", every=60)  # error
+    await tick.schedule("each-minute", 5, every=60)  # error

@@ -12,7 +12,7 @@ from jobyard.durations import Duration
 from jobyard.errors import InvalidOption, ScheduleNotFound, StoreBusy
 from jobyard.handle import Job
 from jobyard.ids import check_job_id
-from jobyard.options import OptionArgs
+from jobyard.options import OF_ONE_JOB, OptionArgs
 from jobyard.plan import CatchUp, Overlap, Plan, Schedule, make_plan, read_plan
 from jobyard.schedule import ScheduleRecord
 from jobyard.service.producing import Producing
@@ -27,9 +27,6 @@ TRIES: Final = 20
 KEEP_SHARE: Final = 0.25
 """The share of its time after which a schedule that is to be kept is added again."""
 LEAST_KEEP_SECONDS: Final = 0.05
-
-OF_ONE_JOB: Final = ("job_id", "delay", "run_at")
-"""Options that make no sense for the job of each tick."""
 
 Changing = Callable[[ScheduleRecord], ScheduleRecord]
 

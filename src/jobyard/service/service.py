@@ -274,7 +274,7 @@ class QueueService(Scheduling, Following, Flowing, Limiting, Burying, Fetching):
         self._workers.add(worker)
         return worker
 
-    async def run(
+    async def run(  # noqa: PLR0913 - those of a worker
         self,
         *,
         queues: Sequence[str] | None = None,
@@ -283,10 +283,14 @@ class QueueService(Scheduling, Following, Flowing, Limiting, Burying, Fetching):
         lease: Duration = 60,
         poll_interval: Duration = 1.0,
         shutdown_timeout: Duration = 30,
+        orphan_policy: Literal["leave", "fail"] = "leave",
+        schedules: bool = True,
+        name: str | None = None,
     ) -> None:
         """Work until SIGTERM or SIGINT: the first lets runs end, a second gives them up.
 
-        Opens the service if it is not open, and then closes it too.
+        Opens the service if it is not open, and then closes it too. The options are those of
+        `worker`.
         """
         opened_here = not self._is_open
         await self.open()
@@ -298,6 +302,9 @@ class QueueService(Scheduling, Following, Flowing, Limiting, Burying, Fetching):
                 lease=lease,
                 poll_interval=poll_interval,
                 shutdown_timeout=shutdown_timeout,
+                orphan_policy=orphan_policy,
+                schedules=schedules,
+                name=name,
             )
             with stop_on_signals(worker):
                 await worker.run()
