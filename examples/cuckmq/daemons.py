@@ -12,13 +12,14 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 
-from jobyard import Event, QueueService, RetentionPolicy
+from jobyard import Event, JobFailed, QueueService, RetentionPolicy
 
 URL = next(iter(sys.argv[1:]), os.environ.get("JOBYARD_URL", "sqlite:///daemons.db"))
 
 # Finished jobs are kept for twelve hours; the default is a day, and a week for failed ones.
-is_stopping = asyncio.Event()
+is_started, is_stopping = asyncio.Event(), asyncio.Event()
 service = QueueService(URL, retention=RetentionPolicy(completed=12 * 3600, failed=12 * 3600))
 
 
@@ -37,6 +38,8 @@ async def press_ctrl_c() -> None:
 def tell(event: Event) -> None:
     if event.name not in {"heartbeat", "drained", "finished"}:
         print(" ".join(filter(None, (event.name, event.job_name))))
+    if event.name == "worker_started":
+        is_started.set()
     if event.name == "worker_stopping":
         is_stopping.set()
 
@@ -44,11 +47,15 @@ def tell(event: Event) -> None:
 async def main() -> None:
     async with service:
         service.on("*", tell)
-        await work.enqueue("fine")
-        await work.enqueue("broken")
-        await press_ctrl_c.enqueue()
         # Until SIGINT or SIGTERM. From the command line: jobyard worker daemons:service
-        await service.run(concurrency=1)
+        working = asyncio.create_task(service.run(concurrency=5, poll_interval=1))
+        await is_started.wait()
+        for kind in ("fine", "broken"):
+            job = await work.enqueue(kind)
+            with suppress(JobFailed):
+                await job.wait(timeout=30)
+        await press_ctrl_c.enqueue()
+        await working
 
 
 if __name__ == "__main__":
