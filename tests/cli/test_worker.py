@@ -159,6 +159,19 @@ def test_only_the_chosen_queues_are_worked_on(folder: Path) -> None:
     assert look_at(folder, other).result == "quick"
 
 
+def test_jobs_that_nobody_knows_may_fail(folder: Path) -> None:
+    unknown = add(folder, "other", "unknown")
+
+    with worker(folder, "jobs_app:service", "--orphan-policy", "fail") as process:
+        assert process.stderr is not None
+        read_until(process.stderr, "orphaned")
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+    job = look_at(folder, unknown)
+    assert (job.state, job.reason) == ("failed", "orphaned")
+
+
 def test_a_queue_without_a_handler_is_a_usage_error(folder: Path) -> None:
     err = refusal(folder, "jobs_app:service", "--queues", "held,none")
 

@@ -25,7 +25,14 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-def worker(
+class UnknownNames(StrEnum):
+    """What becomes of the jobs that the app has no handler for."""
+
+    LEAVE = "leave"
+    FAIL = "fail"
+
+
+def worker(  # noqa: PLR0913 - one for each option of the command
     app: Annotated[
         str,
         typer.Argument(
@@ -56,6 +63,13 @@ def worker(
     shutdown_timeout: Annotated[
         float, typer.Option(metavar="SECONDS", help="How long running jobs may take at a stop.")
     ] = 30.0,
+    orphan_policy: Annotated[
+        UnknownNames,
+        typer.Option(
+            case_sensitive=False,
+            help="Leave jobs of its queues that have no handler to other workers, or fail them.",
+        ),
+    ] = UnknownNames.LEAVE,
     log_level: Annotated[
         LogLevel, typer.Option(case_sensitive=False, help="What to log to stderr.")
     ] = LogLevel.INFO,
@@ -88,6 +102,7 @@ def worker(
             lease=lease,
             poll_interval=poll_interval,
             shutdown_timeout=shutdown_timeout,
+            orphan_policy=orphan_policy.value,
         )
     )
 
