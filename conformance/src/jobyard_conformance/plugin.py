@@ -67,6 +67,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "spans(*chapters): the chapters of the contract that a test checks as a whole"
     )
+    config.addinivalue_line(
+        "markers", "timeout(seconds): how long a test may take, where pytest-timeout is installed"
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -121,7 +121,7 @@ def fire(
         schedule, next_at=next_at, last_at=expected, fired=schedule.fired + 1
     )
     added = _add_unit(step, jobs)
-    for answer in added:
+    for spec, answer in zip(jobs, added, strict=True):
         if answer.outcome is AddOutcome.CREATED:
-            step.tell_job(EventKind.SCHEDULED, step.yard.cards[answer.job_id])
+            step.tell_scheduled(spec)
     return added

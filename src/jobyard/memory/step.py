@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobyard.events import EventKind, StoredEvent
+from jobyard.job import JobSpec
 from jobyard.lease import MAX_BATCH
 from jobyard.memory.card import Card
 from jobyard.memory.yard import Yard
@@ -92,6 +93,19 @@ class Step:
                     attempt=attempt,
                     ran_ms=ran_ms,
                     data=data,
+                )
+            )
+
+    def tell_scheduled(self, spec: JobSpec) -> None:
+        """Append that a tick added a job, which may have ended at once and left no record."""
+        if self.logging:
+            self.tell(
+                StoredEvent(
+                    kind=EventKind.SCHEDULED,
+                    at=self.now,
+                    queue=spec.queue,
+                    job_id=spec.id,
+                    name=spec.name,
                 )
             )
 

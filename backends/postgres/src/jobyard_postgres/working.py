@@ -69,7 +69,8 @@ class Head(msgspec.Struct, frozen=True):
     """What the first row says of the step.
 
     `bad` has the settlements that did not go as asked, `woken` the queues in which jobs may be
-    claimed, or will be, that were blocked.
+    claimed, or will be, that were blocked. `own` has, of a claim repeated, the ends of those of its
+    leases that last longer than the others, by the jobs' numbers.
     """
 
     now: int
@@ -79,6 +80,7 @@ class Head(msgspec.Struct, frozen=True):
     next_due: int | None = None
     fence: int | None = None
     until: int | None = None
+    own: dict[int, int] | None = None
 
 
 read_head: Final = msgspec.json.Decoder(Head).decode
@@ -196,6 +198,10 @@ async def _claimed(store: Store, want: Claim, head: Head, rows: Sequence[Any]) -
         assert head.fence is not None
         assert head.until is not None
         leases = _leases(rows, names, want.lease_id, head.fence, head.until)
+        if (own := head.own) is not None:
+            leases = tuple(
+                msgspec.structs.replace(each, until=own.get(each.no, each.until)) for each in leases
+            )
     return Claimed(leases=leases, now=head.now, next_due=head.next_due)
 
 

@@ -134,7 +134,7 @@ def promote(tx: Transaction, queues: dict[str, QueueRow], instant: int) -> int |
             tx.run(tx.moves.promoted, (queue.id, *last))
             delta = tx.delta(queue.id, queue.name)
             delta.move(DELAYED, WAITING, moved)
-            delta.due_before = True
+            delta.due_before |= row[0] <= tx.now
             row = tx.row(tx.moves.next_due, (queue.id,))
             if row is not None and tuple(row) <= tuple(last):
                 _promote_gated(tx, queue, last)

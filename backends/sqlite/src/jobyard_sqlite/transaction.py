@@ -235,8 +235,9 @@ class Transaction:
         for queue_id, delta in sorted(deltas, key=_by_name) if len(deltas) > 1 else deltas:
             if not delta.gone:
                 self._count(queue_id, delta)
-            elif self.listening:
-                self._tell_drained(queue_id, delta, waiting=0, active=0)
+            if self.listening:
+                waiting, active = (0, 0) if delta.gone else self.row(self.moves.busy, (queue_id,))
+                self._tell_drained(queue_id, delta, waiting=waiting, active=active)
         if self.events:
             self._log_events()
         numbers = (self._job, self._lease, self._event)
@@ -260,9 +261,6 @@ class Transaction:
             self.run(self.moves.open_minute, (minute, queue_id))
             self._fold(queue_id, minute - MINUTES_KEPT * MINUTE_MS)
             self.run(sql, parameters)
-        if self.listening:
-            waiting, active = self.row(self.moves.busy, (queue_id,))
-            self._tell_drained(queue_id, delta, waiting=waiting, active=active)
 
     def _fold(self, queue_id: int, before: int) -> None:
         """Add the minutes that are too old to be asked for to the total."""

@@ -206,3 +206,16 @@ class Pacing(Chapter):
             assert len(starts) == 40 or yard.now - starts[0] < 20 * PER, "jobs are stuck"
         assert_kept(starts, count=5)
         assert starts[-1] - starts[0] < 8 * PER
+
+    @clause("EVENTS-6", "RATE-2")
+    async def test_a_queue_whose_due_job_has_to_wait_for_its_rate_is_drained(
+        self, yard: Yard
+    ) -> None:
+        lease = await yard.running(paced("a", count=1))
+        await yard.settle(lease, Retried(5))
+        yard.pass_ms(10)
+        start = await yard.subscribe()
+        assert await yard.claimed_ids() == []
+        assert await yard.kinds(start) == [("drained", None)]
+        assert await yard.claimed_ids() == []
+        assert await yard.kinds(start) == [("drained", None)]

@@ -102,6 +102,15 @@ class Repeating(Chapter):
         again = await yard.claim_one(want(lease_id=lease.lease_id))
         assert again.until == yard.now + 10 * TTL
 
+    @clause("CLAIM-8", "EXTEND-4")
+    async def test_a_repeated_claim_shows_how_long_each_lease_lasts(self, yard: Yard) -> None:
+        await yard.backend.add([specs("a", "b", "c")])
+        wanted = want(lease_id="L")
+        first = await yard.claim(wanted)
+        await yard.backend.extend([first[1]], ttl_ms=10 * TTL)
+        again = await yard.claim(wanted)
+        assert [each.until - yard.now for each in again] == [TTL, 10 * TTL, TTL]
+
     @clause("CLAIM-8")
     @pytest.mark.parametrize("end", ["settled", "released", "reaped", "removed"])
     async def test_a_claim_of_which_nothing_is_held_gives_what_there_is(

@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
-from jobyard.job import AddOutcome, JobState
+from jobyard.events import EventKind
+from jobyard.job import AddOutcome, Dependency, JobState, Reason, Retain
+from jobyard.lease import Failed
 from jobyard.schedule import ScheduleRecord
 from jobyard_conformance.builders import spec, specs
 from jobyard_conformance.chapter import Chapter
@@ -222,6 +224,33 @@ class Scheduling(Chapter):
         (schedule,) = (await yard.backend.schedules()).items
         assert (schedule.next_at, schedule.fired) == (6, 1)
         assert (await yard.job("x")).payload == b"first"
+
+    @clause("SCHED-5", "DEP-3", "EVENTS-5")
+    async def test_a_tick_may_add_a_job_that_ends_at_once(self, yard: Yard) -> None:
+        """Its parent has failed, and it keeps no record; all the same it was scheduled."""
+        await yard.finish(spec("parent"), Failed(Reason.REFUSED))
+        start = await yard.subscribe()
+        await yard.backend.put_schedules([_every("a", 5)])
+        child = spec(
+            "child",
+            depends_on=(Dependency(parent="parent"),),
+            keep_failed=Retain(count=0),
+        )
+        answer = await yard.backend.fire("a", expected=5, next_at=6, jobs=(child, spec("next")))
+        assert answer is not None
+        assert [each.outcome for each in answer] == [AddOutcome.CREATED] * 2
+        assert await yard.find("child") is None
+        (schedule,) = (await yard.backend.schedules()).items
+        assert (schedule.next_at, schedule.fired) == (6, 1)
+        told = [kind for kind, job_id in await yard.kinds(start) if job_id == "child"]
+        assert sorted(told) == ["added", "failed", "scheduled"]
+        assert told[0] == "added"
+        (event,) = [
+            each
+            for each in await yard.events(start)
+            if each.kind is EventKind.SCHEDULED and each.job_id == "child"
+        ]
+        assert (event.queue, event.name, event.at) == (child.queue, child.name, yard.now)
 
 
 def _every(key: str, next_at: int) -> ScheduleRecord:

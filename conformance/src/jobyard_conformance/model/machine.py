@@ -19,14 +19,23 @@ from hypothesis.stateful import (
 
 from jobyard.edits import Change, Control, Move, Retention, Sweep
 from jobyard.events import StoredEvent
-from jobyard.job import JobRecord, JobSpec, Unit
-from jobyard.lease import Claim, Claimed, Lease, LogLine, Note, Progress, Reaped, Settlement
+from jobyard.job import JobRecord, Unit
+from jobyard.lease import (
+    Claim,
+    Claimed,
+    Lease,
+    LogLine,
+    Note,
+    Progress,
+    Reaped,
+    Settlement,
+)
 from jobyard.limit import HoldBack, Limit
 from jobyard.presence import WorkerInfo
 from jobyard.schedule import ScheduleRecord
 from jobyard_conformance.harness import Harness
 from jobyard_conformance.model import shapes, views
-from jobyard_conformance.model.shapes import End, Sentence, Wish
+from jobyard_conformance.model.shapes import End, Sentence, Shift, Wish
 from jobyard_conformance.model.twins import Given, Refused, Side, Twins, agree
 from jobyard_conformance.recording import Transcript
 
@@ -35,8 +44,9 @@ __all__ = ["STEPS", "Model", "replay"]
 T = TypeVar("T")
 
 STEPS: Final = 30
+HOLDING_BACK: Final = (0, 2)
 LIMITS: Final = (0, 3)
-"""The version of the contract that brought limits."""
+"""The versions of the contract that brought what holds jobs back, and limits."""
 
 ROUNDS: Final = 100
 """How often a reap or a sweep is repeated until nothing is left."""
@@ -67,6 +77,7 @@ class Model(RuleBasedStateMachine):
         self.claims = 0
         self.by_hand = False
         self.limited = False
+        self.held_back = False
 
     def teardown(self) -> None:
         """Let go of both sides."""
@@ -79,29 +90,54 @@ class Model(RuleBasedStateMachine):
         """Move the clock of both sides."""
         self.twins.clock.advance(ms=ms)
 
-    @initialize(units=some(some(shapes.specs())))
-    def begin(self, units: list[list[JobSpec]]) -> None:
-        """Begin with some jobs."""
+    @initialize(
+        units=some(shapes.units()), shifts=some(shapes.shifts), held_back=st.sampled_from((1, 1, 0))
+    )
+    def begin(self, units: list[Unit], shifts: list[Shift], held_back: int) -> None:
+        """Begin with some jobs; in some of the examples nothing holds any job back."""
+        self.held_back = bool(held_back) and self.twins.has(HOLDING_BACK)
         self.add(units)
+        self.work(shifts)
 
-    @rule(units=some(some(shapes.specs()), 2))
-    def add(self, units: list[list[JobSpec]]) -> None:
+    @rule(units=some(shapes.units()))
+    def add(self, units: list[Unit]) -> None:
         """Add jobs, of which some ids are there already."""
-        asked: list[Unit] = [tuple(unit) for unit in units]
+        asked = [self._unit(unit) for unit in units]
         self.twins.same("ADD", lambda side: as_list(side.acting.add(asked)))
+
+    def _unit(self, unit: Unit) -> Unit:
+        if not self.held_back:
+            return shapes.plain(unit)
+        return shapes.related(unit, sorted(self.twins.ours.records))
 
     # -- working ------------------------------------------------------------------------------
 
     @rule(wish=shapes.wishes)
     def claim(self, wish: Wish) -> None:
         """Claim anew, having peeked."""
+        self._claim(wish)
+
+    @rule(shifts=some(shapes.shifts))
+    def work(self, shifts: list[Shift]) -> None:
+        """Let time pass, claim as most workers do, and end some of the runs."""
+        for shift in shifts:
+            self.twins.both(lambda side: side.look())
+            self.twins.clock.advance(ms=shift.ms)
+            before = len(self.given)
+            self._claim(shift.wish)
+            ended = zip(shift.outcomes, self.given[before:], strict=False)
+            self._end([(End(0, outcome), twin) for outcome, twin in ended])
+
+    def _claim(self, wish: Wish) -> None:
         want = self._want(wish)
+        self._clear()
         self._peek(want)
         self._take(want, *self.twins.both(lambda side: side.claim(want)))
 
     @rule(pick=shapes.picks, wish=shapes.wishes)
     def repeat_a_claim(self, pick: int, wish: Wish) -> None:
         """Claim with the id of a claim of which something is held (CLAIM-8)."""
+        self._clear()
         twin = self._pick(pick, "held")
         if twin is None or len({each.lease_id for each in twin.leases}) > 1:
             return
@@ -120,8 +156,13 @@ class Model(RuleBasedStateMachine):
     @rule(ends=some(shapes.ends, 4), wish=st.none() | shapes.wishes)
     def settle(self, ends: list[End], wish: Wish | None) -> None:
         """End runs, with a claim in the same call or without."""
-        want = None if wish is None else self._want(wish)
         chosen = [(end, twin) for end in ends if (twin := self._pick(end.pick, end.kind))]
+        self._end(chosen, wish)
+
+    def _end(self, chosen: list[tuple[End, Twin]], wish: Wish | None = None) -> None:
+        want = None if wish is None else self._want(wish)
+        if want is not None:
+            self._clear()
 
         async def on(side: Side) -> tuple[list[str], Given | None]:
             asked = [
@@ -173,7 +214,8 @@ class Model(RuleBasedStateMachine):
     @rule(limit=st.sampled_from((1, 2, 1_000)))
     def reap(self, limit: int) -> None:
         """Reap until nothing is left: which come first is left open."""
-        self.twins.same("REAP", lambda side: reap_all(side, limit))
+        most = self._step(limit)
+        self.twins.same("REAP", lambda side: reap_all(side, most))
 
     # -- changing -----------------------------------------------------------------------------
 
@@ -199,7 +241,7 @@ class Model(RuleBasedStateMachine):
     def sweep(self, sweep: Sweep, limit: int) -> None:
         """Sweep until nothing is left: which go first is left open."""
         # What retention takes first decides what is beyond its counts: it goes in one step.
-        most = 1_000 if isinstance(sweep, Retention) else limit
+        most = 1_000 if isinstance(sweep, Retention) else self._step(limit)
         self.twins.same("SWEEP", lambda side: sweep_all(side, sweep, most))
 
     # -- schedules and workers ----------------------------------------------------------------
@@ -229,14 +271,15 @@ class Model(RuleBasedStateMachine):
         """Forget schedules."""
         self.twins.same("SCHED-2", lambda side: side.acting.drop_schedules(keys))
 
-    @rule(record=shapes.schedules, jobs=st.lists(shapes.specs(), max_size=2))
-    def fire(self, record: ScheduleRecord, jobs: list[JobSpec]) -> None:
+    @rule(record=shapes.schedules, jobs=st.just(()) | shapes.units())
+    def fire(self, record: ScheduleRecord, jobs: Unit) -> None:
         """Fire a tick, which may not be the one that is due."""
         expected = record.last_at or 0
+        unit = self._unit(jobs)
         self.twins.same(
             "SCHED-4",
             lambda side: side.acting.fire(
-                record.key, expected=expected, next_at=record.next_at, jobs=tuple(jobs)
+                record.key, expected=expected, next_at=record.next_at, jobs=unit
             ),
         )
 
@@ -303,6 +346,24 @@ class Model(RuleBasedStateMachine):
         empty = not want.limit or any(not source.limit for source in want.sources)
         expired = map(self._has_expired, self.twins.ours.records.values())
         return self.limited and (empty or any(expired))
+
+    def _step(self, limit: int) -> int:
+        """Tell how much to take in one step.
+
+        Which of many go first is left open, and with what they hold back it would show: a child of
+        whose parent the turn comes first ends, and is not removed.
+        """
+        return 1_000 if self.held_back else limit
+
+    def _clear(self) -> None:
+        """End on both sides what is past its time, if others may wait for its end.
+
+        A claim may end those that it meets or leave them (CLAIM-11), and so may give what they
+        held back or not.
+        """
+        if self.held_back and any(map(self._has_expired, self.twins.ours.records.values())):
+            self.twins.same("REAP", lambda side: reap_all(side, 1_000))
+            self.twins.both(lambda side: side.look())
 
     def _level(self) -> None:
         """Reap on both sides if the backend's claim has ended jobs past their time (CLAIM-11)."""

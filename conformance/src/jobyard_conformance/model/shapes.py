@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, TypeVar
 
 import msgspec
 from hypothesis import strategies as st
@@ -28,7 +29,20 @@ from jobyard.edits import (
     SetProgress,
     Sweep,
 )
-from jobyard.job import FINISHED, JobSpec, JobState, Reason, Retain
+from jobyard.job import (
+    FINISHED,
+    Dedup,
+    DedupMode,
+    Dependency,
+    Group,
+    JobSpec,
+    JobState,
+    OnParentFailure,
+    RateKey,
+    Reason,
+    Retain,
+    Unit,
+)
 from jobyard.lease import (
     MAX_BATCH,
     Cancelled,
@@ -51,7 +65,9 @@ __all__ = [
     "QUEUES",
     "End",
     "Sentence",
+    "Shift",
     "Wish",
+    "all_there_is",
     "changes",
     "controls",
     "ends",
@@ -59,25 +75,35 @@ __all__ = [
     "limits_and_holds",
     "passing",
     "picks",
+    "plain",
     "queues",
+    "related",
     "schedules",
     "sentences",
+    "shifts",
     "specs",
     "sweeps",
+    "units",
     "wishes",
     "workers",
 ]
 
+T = TypeVar("T")
+
 QUEUES: Final = ("a", "b", "c")
-JOB_IDS: Final = tuple(f"j{n}" for n in range(10))
+JOB_IDS: Final = tuple(f"j{n}" for n in range(14))
 NAMES: Final = ("x", "y", "")
 CHANNELS: Final = ("", "eu")
+MISSING: Final = "nobody"
+"""A parent that there never is."""
+
 BYTES: Final = (None, b"", b"\x00\xff")
 
 picks = st.integers(0, 11)
 """Which of what there is, counted round."""
 
 queues = st.sampled_from(QUEUES)
+mostly_one = st.sampled_from((QUEUES[0], QUEUES[0], *QUEUES))
 job_ids = st.sampled_from(JOB_IDS)
 soon = st.sampled_from((0, 0, 1, 5, 50))
 short = st.sampled_from((1, 5, 10, 50, 1_000))
@@ -104,6 +130,37 @@ class When(msgspec.Struct, frozen=True):
 
 whens = st.builds(When, delay_ms=soon) | st.builds(When, run_at=instants)
 
+groups = st.builds(
+    Group, key=st.sampled_from(("g", "g", "g", "h")), limit=st.sampled_from((1, 1, 2))
+)
+keys = st.builds(
+    Dedup,
+    key=st.sampled_from(("d", "d", "d", "e")),
+    mode=st.sampled_from(DedupMode),
+    ttl_ms=st.sampled_from((None, None, 5, 50)),
+)
+paces = st.builds(
+    RateKey,
+    key=st.sampled_from(("r", "r", "r", "s")),
+    count=st.sampled_from((1, 1, 2)),
+    per_ms=st.sampled_from((5, 5, 50)),
+)
+parents = st.lists(
+    st.builds(
+        Dependency,
+        parent=st.sampled_from((*JOB_IDS, MISSING)),
+        on_failure=st.sampled_from(OnParentFailure),
+    ),
+    min_size=1,
+    max_size=2,
+    unique_by=lambda each: each.parent,
+)
+
+
+def at_times(strategy: st.SearchStrategy[T]) -> st.SearchStrategy[T | None]:
+    """Draw something or nothing."""
+    return st.none() | strategy
+
 
 @st.composite
 def specs(draw: st.DrawFn) -> JobSpec:
@@ -115,7 +172,7 @@ def specs(draw: st.DrawFn) -> JobSpec:
     keep_failed = draw(retains if ttl_ms is None else uncounted)
     return JobSpec(
         id=draw(job_ids),
-        queue=draw(queues),
+        queue=draw(mostly_one),
         name=draw(st.sampled_from(NAMES)),
         channel=draw(st.sampled_from(CHANNELS)),
         payload=draw(texts),
@@ -130,6 +187,66 @@ def specs(draw: st.DrawFn) -> JobSpec:
         dead_letter=draw(st.booleans()),
         keep_completed=draw(retains),
         keep_failed=keep_failed,
+    )
+
+
+few_ids = st.lists(job_ids, min_size=1, max_size=3)
+some_ids = few_ids | st.lists(job_ids, min_size=1, max_size=3, unique=True)
+
+
+@st.composite
+def units(draw: st.DrawFn) -> Unit:
+    """Draw jobs that may have groups, rates, dedup keys and parents.
+
+    Of jobs that expire together it is left open which ends first. Which slot those behind them
+    get would depend on it, and whether a child ends for itself or for its parent: so jobs with a
+    rate or with parents do not expire.
+    """
+    found: list[JobSpec] = []
+    for job_id in draw(some_ids):
+        spec = msgspec.structs.replace(draw(specs()), id=job_id)
+        depends_on = draw(st.just([]) | st.just([]) | parents)
+        rate = draw(at_times(paces))
+        found.append(
+            msgspec.structs.replace(
+                spec,
+                group=draw(at_times(groups)),
+                dedup=draw(at_times(keys)),
+                rate=rate,
+                depends_on=tuple(depends_on),
+                ttl_ms=None if rate is not None or depends_on else spec.ttl_ms,
+            )
+        )
+    return tuple(found)
+
+
+def related(unit: Unit, there: Sequence[str]) -> Unit:
+    """Let each job depend on jobs that are there or before it, but for `MISSING`.
+
+    A parent that is missing stops its whole unit, which should not happen to most.
+    """
+    known = list(there)
+    found: list[JobSpec] = []
+    for spec in unit:
+        choice = [each for each in known if each != spec.id]
+        depends_on: dict[str, Dependency] = {}
+        for each in spec.depends_on:
+            name = each.parent
+            if name != MISSING and name not in choice:
+                if not choice:
+                    continue
+                name = choice[JOB_IDS.index(name) % len(choice)]
+            depends_on[name] = msgspec.structs.replace(each, parent=name)
+        found.append(msgspec.structs.replace(spec, depends_on=tuple(depends_on.values())))
+        known.append(spec.id)
+    return tuple(found)
+
+
+def plain(unit: Unit) -> Unit:
+    """Take from jobs all that may hold them back."""
+    return tuple(
+        msgspec.structs.replace(spec, group=None, dedup=None, rate=None, depends_on=())
+        for spec in unit
     )
 
 
@@ -183,6 +300,14 @@ wishes = st.builds(
     ahead_ms=st.sampled_from((None, None, None, -5, 0, 5, 60)),
 )
 
+all_there_is = st.builds(
+    Wish,
+    sources=st.just(_sources(list(QUEUES), None, None, MAX_BATCH)),
+    limit=st.sampled_from((1, 3, 100)),
+    ttl_ms=st.sampled_from((5, 50, 1_000)),
+    worker=st.just("w1"),
+)
+
 outcomes: st.SearchStrategy[Outcome] = st.one_of(
     st.builds(Done, maybe_bytes),
     st.builds(Retried, soon, maybe_bytes),
@@ -191,6 +316,22 @@ outcomes: st.SearchStrategy[Outcome] = st.one_of(
     st.just(Released()),
     st.just(Cancelled()),
     st.builds(Stalled, maybe_bytes),
+)
+
+
+class Shift(msgspec.Struct, frozen=True):
+    """Some work: time that passes, a claim, and how the first of the runs that it gives end."""
+
+    ms: int
+    wish: Wish
+    outcomes: tuple[Outcome, ...]
+
+
+shifts = st.builds(
+    Shift,
+    passing,
+    all_there_is,
+    st.lists(st.builds(Done, maybe_bytes) | outcomes, max_size=3).map(tuple),
 )
 
 

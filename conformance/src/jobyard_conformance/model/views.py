@@ -81,8 +81,10 @@ def told(events: Sequence[StoredEvent], *, by_hand: bool) -> object:
             jobs.setdefault(plain.job_id, []).append(plain)
         else:
             others.setdefault(plain.worker or "", []).append(plain)
-    unordered = sorted(others.pop("", []), key=lambda each: (each.queue, each.kind))
-    return jobs, others, [(each.kind, each.queue, each.at) for each in unordered]
+    unordered = sorted(
+        others.pop("", []), key=lambda each: (each.queue, each.kind, each.data or b"")
+    )
+    return jobs, others, [(each.kind, each.queue, each.at, each.data) for each in unordered]
 
 
 async def counted(backend: Backend, *, now: int) -> dict[str, tuple[Bucket, list[Bucket]]]:

@@ -318,7 +318,9 @@ BEGIN
     RETURN QUERY SELECT NULL::INTEGER, NULL, NULL::BIGINT, NULL::INTEGER,
         convert_to(jsonb_build_object('now', v_now, 'listening', v_listening, 'bad', v_bad,
             'woken', v_woken, 'next_due', v_next_due, 'fence', v_part.o_fence, 'until',
-            v_part.o_until)::TEXT, 'UTF8'),
+            v_part.o_until, 'own', CASE WHEN v_part.o_again THEN (
+                SELECT jsonb_object_agg(no, until) FROM {ns}_running
+                WHERE lease = v_part.o_fence AND until > v_part.o_until) END)::TEXT, 'UTF8'),
         NULL::BYTEA, NULL::INTEGER, NULL::INTEGER, NULL::INTEGER, NULL::INTEGER,
         NULL::INTEGER, NULL::BIGINT, NULL::BIGINT, NULL::BIGINT, NULL;
     IF v_part.o_again THEN
