@@ -23,7 +23,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("work", WORKS)
-def test_a_work_measures_and_writes_what_it_found(work: str, tmp_path: Path) -> None:
+def test_k162_a_work_measures_and_writes_what_it_found(work: str, tmp_path: Path) -> None:
     path = tmp_path / "result.json"
 
     ended = run("--only", work, "--folder", str(tmp_path), "--json", str(path))
@@ -33,6 +33,9 @@ def test_a_work_measures_and_writes_what_it_found(work: str, tmp_path: Path) -> 
     result = json.loads(path.read_text())
     assert {figure["work"] for figure in result["figures"]} == {work}
     assert all(figure["values"] for figure in result["figures"])
+    assert all(f["min"] <= f["median"] <= f["max"] for f in result["figures"])
+    if work == "W5":
+        assert {"in process, p95", "across processes, p95"} <= {f["name"] for f in result["figures"]}
     assert result["machine"]["cores"]
     assert work in ended.stdout
     assert [entry.name for entry in tmp_path.iterdir()] == ["result.json"]
