@@ -364,9 +364,38 @@ def group_in_turn(tale: Tale) -> None:
         tale.settle(f"j{number}", number)
 
 
+def claim_repeated_after_its_lease_was_reaped(tale: Tale) -> None:
+    """The repeat gives the job anew, under the same lease id and a greater fence (CLAIM-8)."""
+    tale.add("j1")
+    tale.claim("j1", 1, ttl=5)
+    tale.now += 10
+    tale.reap("j1", 1)
+    tale.claim("j1", 2, lease="L1", crashes=1)
+    mine = JobNote(id="j1", lease="L1", fence=2, outcome="Retried")
+    tale.op(Kind.SETTLE, mine, answers={"answer": "ok"})
+    tale.claim("j1", 3, crashes=1, failures=1)
+    tale.settle("j1", 3)
+    tale.final(ended("j1", 3, crashes=1, failures=1))
+
+
+def rate_whose_starts_are_known_roughly(tale: Tale) -> None:
+    """The second start was asked for with an old reading, and told when the period was over."""
+    tale.add("j1", "j2", "j3", rate="r", slots=2, per_ms=90, plain=False)
+    tale.claim("j1", 1)
+    old = tale.now
+    tale.claim("j3", 2)
+    tale.now += 200
+    tale.claim("j2", 3)
+    asked = next(each for each in tale.records if each.lease == "L3")
+    place = tale.records.index(asked)
+    tale.records[place] = msgspec.structs.replace(asked, store_at=old)
+
+
 @pytest.mark.parametrize(
     "tell",
     [
+        claim_repeated_after_its_lease_was_reaped,
+        rate_whose_starts_are_known_roughly,
         answer_of_a_settle_lost,
         settle_repeated_after_a_lost_answer,
         add_without_an_answer,

@@ -35,7 +35,9 @@ def test_k162_a_work_measures_and_writes_what_it_found(work: str, tmp_path: Path
     assert all(figure["values"] for figure in result["figures"])
     assert all(f["min"] <= f["median"] <= f["max"] for f in result["figures"])
     if work == "W5":
-        assert {"in process, p95", "across processes, p95"} <= {f["name"] for f in result["figures"]}
+        assert {"in process, p95", "across processes, p95"} <= {
+            f["name"] for f in result["figures"]
+        }
     assert result["machine"]["cores"]
     assert work in ended.stdout
     assert [entry.name for entry in tmp_path.iterdir()] == ["result.json"]

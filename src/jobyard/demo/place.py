@@ -67,8 +67,8 @@ async def enter(place: Place) -> None:
     async with place.service() as service:
         if await service.list_workers():
             msg = (
-                f"a demo runs on {place.summary}, or has ended within the last half minute: try "
-                "again later"
+                f"a demo runs on {place.summary}, or one of its workers was killed a moment ago: "
+                "try again later"
             )
             raise ConfigError(msg)
     await clear(place)

@@ -49,8 +49,12 @@ class Grant:
         return [
             (op, note)
             for op, note in self.ends
-            if op.kind is Kind.SETTLE and note.answer == "ok" and note.lease == self.note.lease
+            if op.kind is Kind.SETTLE and note.answer == "ok" and self.is_named_by(note)
         ]
+
+    def is_named_by(self, note: JobNote) -> bool:
+        """Whether a settlement is by it: a claim repeated after a reap gives a lease id anew."""
+        return note.lease == self.note.lease and note.fence == self.note.fence
 
     def surely_ended(self) -> float:
         """Tell by when it was over for certain: a settlement accepted, or a reap answered."""
@@ -180,7 +184,7 @@ def _ends(history: History, life: Life, grant: Grant, reaps: Sequence[Op]) -> li
     ends = [
         (op, note)
         for op, note in history.notes_of(life.id, Kind.SETTLE)
-        if note.lease == grant.note.lease and note.answer not in {"lost", "gone"}
+        if grant.is_named_by(note) and note.answer not in {"lost", "gone"}
     ]
     ends += [
         (op, note)

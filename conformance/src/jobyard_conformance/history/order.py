@@ -111,16 +111,15 @@ def check_rates(history: History, lives: Lives) -> Iterator[Violation]:
         numbers = {(m.spec.slots, m.spec.per_ms) for m in members if m.spec is not None}
         if len(numbers) == 1:
             ((slots, per_ms),) = numbers
-            starts = sorted(((g.op.earliest, m.id, g) for m in members for g in m.grants), key=_at)
-            for (first, _, _), (_, job_id, last) in zip(starts, starts[slots:], strict=False):
-                within = seen_until(history, last.end) - first
-                if within < per_ms:
-                    text = f"{slots + 1} starts lie within {within:.0f} ms"
+            starts = sorted(
+                (g.op.earliest, seen_until(history, g.end), m.id) for m in members for g in m.grants
+            )
+            for place, (first, _, _) in enumerate(starts):
+                sure = sorted(s[1:] for s in starts[place:] if s[1] - first < per_ms)
+                if len(sure) > slots:
+                    latest, job_id = sure[slots]
+                    text = f"{slots + 1} starts lie within {latest - first:.0f} ms"
                     yield Violation("RATE", job_id, text)
-
-
-def _at(start: tuple[float, str, Grant]) -> float:
-    return start[0]
 
 
 def check_parents(history: History, lives: Lives) -> Iterator[Violation]:
