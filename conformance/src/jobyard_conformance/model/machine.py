@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 import msgspec
-from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -14,7 +12,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from jobyard.edits import Change, Control, Move, Retention, Sweep
@@ -24,10 +21,6 @@ from jobyard.lease import (
     Claim,
     Claimed,
     Lease,
-    LogLine,
-    Note,
-    Progress,
-    Reaped,
     Settlement,
 )
 from jobyard.limit import HoldBack, Limit
@@ -35,21 +28,19 @@ from jobyard.presence import WorkerInfo
 from jobyard.schedule import ScheduleRecord
 from jobyard_conformance.harness import Harness
 from jobyard_conformance.model import shapes, views
+from jobyard_conformance.model import units as units_of
+from jobyard_conformance.model.calls import as_list, note_of, reap_all, shown, sweep_all
 from jobyard_conformance.model.shapes import End, Sentence, Shift, Wish
 from jobyard_conformance.model.twins import Given, Refused, Side, Twins, agree
 from jobyard_conformance.recording import Transcript
 
-__all__ = ["STEPS", "Model", "replay"]
+__all__ = ["Model"]
 
 T = TypeVar("T")
 
-STEPS: Final = 30
 HOLDING_BACK: Final = (0, 2)
 LIMITS: Final = (0, 3)
 """The versions of the contract that brought what holds jobs back, and limits."""
-
-ROUNDS: Final = 100
-"""How often a reap or a sweep is repeated until nothing is left."""
 
 
 class Twin(msgspec.Struct, frozen=True):
@@ -91,7 +82,9 @@ class Model(RuleBasedStateMachine):
         self.twins.clock.advance(ms=ms)
 
     @initialize(
-        units=some(shapes.units()), shifts=some(shapes.shifts), held_back=st.sampled_from((1, 1, 0))
+        units=some(units_of.units()),
+        shifts=some(shapes.shifts),
+        held_back=st.sampled_from((1, 1, 0)),
     )
     def begin(self, units: list[Unit], shifts: list[Shift], held_back: int) -> None:
         """Begin with some jobs; in some of the examples nothing holds any job back."""
@@ -99,7 +92,7 @@ class Model(RuleBasedStateMachine):
         self.add(units)
         self.work(shifts)
 
-    @rule(units=some(shapes.units()))
+    @rule(units=some(units_of.units()))
     def add(self, units: list[Unit]) -> None:
         """Add jobs, of which some ids are there already."""
         asked = [self._unit(unit) for unit in units]
@@ -107,8 +100,8 @@ class Model(RuleBasedStateMachine):
 
     def _unit(self, unit: Unit) -> Unit:
         if not self.held_back:
-            return shapes.plain(unit)
-        return shapes.related(unit, sorted(self.twins.ours.records))
+            return units_of.plain(unit)
+        return units_of.related(unit, sorted(self.twins.ours.records))
 
     # -- working ------------------------------------------------------------------------------
 
@@ -271,7 +264,7 @@ class Model(RuleBasedStateMachine):
         """Forget schedules."""
         self.twins.same("SCHED-2", lambda side: side.acting.drop_schedules(keys))
 
-    @rule(record=shapes.schedules, jobs=st.just(()) | shapes.units())
+    @rule(record=shapes.schedules, jobs=st.just(()) | units_of.units())
     def fire(self, record: ScheduleRecord, jobs: Unit) -> None:
         """Fire a tick, which may not be the one that is due."""
         expected = record.last_at or 0
@@ -418,77 +411,3 @@ class Model(RuleBasedStateMachine):
         """Tell whether a job is past its time to live and has not been ended."""
         over = record.expires_at is not None and record.expires_at <= self.twins.now
         return over and not record.state.is_finished
-
-
-def shown(side: Side) -> dict[str, object]:
-    """Show the jobs of a side."""
-    return {each.id: views.job(each) for each in side.records.values()}
-
-
-def note_of(sentence: Sentence, lease: Lease) -> Note:
-    """Build what a run reports."""
-    if sentence.line is None:
-        return Progress(lease, sentence.value)
-    return LogLine(lease, sentence.line, sentence.keep)
-
-
-async def as_list(call: Awaitable[Sequence[T]]) -> list[T]:
-    """Wait for a sequence and make it a list, so that it equals one of another type."""
-    return list(await call)
-
-
-async def reap_all(side: Side, limit: int) -> list[Reaped]:
-    """Reap until nothing is left."""
-    found: list[Reaped] = []
-    for _ in range(ROUNDS):
-        some_more = await side.acting.reap(limit=limit)
-        found += some_more
-        if not some_more:
-            break
-    return views.reaped(found)
-
-
-async def sweep_all(side: Side, sweep: Sweep, limit: int) -> tuple[int, bool]:
-    """Sweep until nothing is left."""
-    removed = 0
-    for _ in range(ROUNDS):
-        step = await side.acting.sweep(sweep, limit=limit)
-        removed += step.removed
-        if not step.more:
-            return removed, True
-    return removed, False
-
-
-def replay(
-    harness: Harness,
-    *,
-    examples: int,
-    number: int,
-    begin: Callable[[], Transcript],
-    shrink: bool = True,
-) -> None:
-    """Run the machine, each example with a transcript of its own.
-
-    The same number makes the same examples. Making a failing one small takes minutes on a store
-    that is not in memory.
-    """
-
-    class Run(Model):
-        """The machine on this harness."""
-
-        def __init__(self) -> None:
-            super().__init__(harness, begin())
-
-    run_state_machine_as_test(
-        seed(number)(Run),
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=STEPS,
-            deadline=None,
-            database=None,
-            print_blob=False,
-            report_multiple_bugs=False,
-            phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
