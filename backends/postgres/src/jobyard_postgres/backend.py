@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from psycopg import AsyncConnection
 
@@ -27,6 +27,7 @@ from jobyard_postgres.inspect import inspect
 from jobyard_postgres.joining import join
 from jobyard_postgres.migrate import is_current, migrate, script
 from jobyard_postgres.place import check_schema, place_of
+from jobyard_postgres.pool import Lender
 from jobyard_postgres.store import Store
 from jobyard_sql.flavor import check_namespace
 
@@ -52,7 +53,26 @@ class PostgresBackend(Backend):
     ) -> None:
         super().__init__(url, namespace=check_namespace(namespace), clock=clock)
         self._place = place_of(url)
+        self._given: Lender | None = None
         self._store: Store | None = None
+
+    @classmethod
+    def on(
+        cls,
+        pool: Lender,
+        *,
+        schema: str = "public",
+        namespace: str = DEFAULT_NAMESPACE,
+        clock: Clock | None = None,
+    ) -> Self:
+        """Work on a pool of the caller's, as `psycopg_pool` has, which is never closed here.
+
+        There is no connection to listen by: workers find the jobs of others when they poll.
+        """
+        url = BackendUrl.parse(f"postgresql:///given?listen=off&schema={check_schema(schema)}")
+        backend = cls(url, namespace=namespace, clock=clock)
+        backend._given = pool
+        return backend
 
     # -- life
 
@@ -60,7 +80,7 @@ class PostgresBackend(Backend):
         """Connect."""
         if self._store is not None:
             return
-        store = Store(self._place, self.namespace, self.clock)
+        store = Store(self._place, self.namespace, self.clock, self._given)
         try:
             await store.open()
         except BaseException:

@@ -10,14 +10,45 @@ from __future__ import annotations
 import asyncio
 import select
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol
 
 from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
 
 from jobyard.errors import BackendClosed
+from jobyard_postgres.arrays import register
 
 Connect = Callable[[], Awaitable[AsyncConnection]]
+
+
+class Lender(Protocol):
+    """A pool as `psycopg_pool.AsyncConnectionPool` is."""
+
+    def connection(self) -> AbstractAsyncContextManager[AsyncConnection[Any]]:
+        """Lend a connection; what was begun on it is committed at the end."""
+        ...
+
+
+class GivenPool:
+    """A pool of the caller's, which is not closed here."""
+
+    def __init__(self, lender: Lender) -> None:
+        self._lender = lender
+        self.closed = False
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection]:
+        """Lend a connection; what was begun on it is committed before this ends."""
+        if self.closed:
+            raise BackendClosed
+        async with self._lender.connection() as connection:
+            register(connection)
+            yield connection
+
+    async def close(self) -> None:
+        """Lend no more."""
+        self.closed = True
 
 
 class Pool:

@@ -15,7 +15,7 @@ from jobyard.errors import ConfigError, StoreBusy
 from jobyard_postgres.arrays import int4s, register
 from jobyard_postgres.bell import Bell
 from jobyard_postgres.place import Place
-from jobyard_postgres.pool import Pool
+from jobyard_postgres.pool import GivenPool, Lender, Pool
 from jobyard_postgres.trouble import REPEATABLE, translating
 from jobyard_sql.flavor import POSTGRES
 from jobyard_sql.looking import looking
@@ -38,7 +38,13 @@ class Store:
     Nothing of it depends on which connection it runs on, so that a pooler may stand between.
     """
 
-    def __init__(self, place: Place, namespace: str, clock: Clock | None) -> None:
+    def __init__(
+        self,
+        place: Place,
+        namespace: str,
+        clock: Clock | None,
+        given: Lender | None = None,
+    ) -> None:
         self.schema = place.options.schema
         self.namespace = namespace
         self.options = place.options
@@ -46,7 +52,9 @@ class Store:
         self.looking = looking(namespace, POSTGRES, self.schema)
         self.signals = signals(namespace, POSTGRES, self.schema)
         self._place = place
-        self._pool = Pool(self._connect, place.options.pool_size)
+        self._pool: Pool | GivenPool = (
+            Pool(self._connect, place.options.pool_size) if given is None else GivenPool(given)
+        )
         self._begins = False
         self.isolation = ""
         """The level that the database gives a transaction which asks for none."""
@@ -145,6 +153,10 @@ class Store:
     @asynccontextmanager
     async def lend(self) -> AsyncIterator[AsyncConnection]:
         """Connect for somebody who may keep the connection busy: none of the pool's."""
+        if isinstance(self._pool, GivenPool):
+            async with self._pool.connection() as connection:
+                yield connection
+            return
         with translating(self._place.secrets):
             connection = await self._connect()
         async with connection:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 from redis import exceptions as driver
+from redis.asyncio import ConnectionPool
 
 from jobyard.backend import DEFAULT_NAMESPACE, Backend, Capability
 from jobyard.clock import Clock
@@ -24,6 +25,7 @@ from jobyard.schedule import ScheduleRecord
 from jobyard.url import BackendUrl
 from jobyard_redis import adding, edits, looking, signals, working
 from jobyard_redis.bell import Bell
+from jobyard_redis.given import address_of
 from jobyard_redis.inspect import findings_of, product_of, refuse_weak
 from jobyard_redis.link import Argument, Link
 from jobyard_redis.place import connect_to, options_of, yard_of
@@ -56,11 +58,30 @@ class RedisBackend(Backend):
         super().__init__(url, namespace=namespace, clock=clock)
         self._options = options_of(url)
         connect_to(url, self._options)  # raises for an address that cannot be
+        self._given: ConnectionPool | None = None
         self._link = self._new_link(yard_of(namespace))
         self._bell = Bell(self._link)
 
     def _new_link(self, yard: str) -> Link:
-        return Link(self.url, options=self._options, yard=yard, clock=self.clock)
+        return Link(self.url, options=self._options, yard=yard, clock=self.clock, given=self._given)
+
+    @classmethod
+    def on(
+        cls,
+        pool: ConnectionPool,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        clock: Clock | None = None,
+    ) -> Self:
+        """Work on a pool of the caller's (`client.connection_pool`), which is never closed here.
+
+        Raises `ConfigError` for one that decodes answers, or that repeats commands by itself.
+        """
+        backend = cls(address_of(pool), namespace=namespace, clock=clock)
+        backend._given = pool
+        backend._link = backend._new_link(backend._link.yard)
+        backend._bell = Bell(backend._link)
+        return backend
 
     # -- life
 

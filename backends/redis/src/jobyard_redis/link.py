@@ -35,12 +35,19 @@ class Link:
     """
 
     def __init__(
-        self, url: BackendUrl, *, options: RedisOptions, yard: str, clock: Clock | None
+        self,
+        url: BackendUrl,
+        *,
+        options: RedisOptions,
+        yard: str,
+        clock: Clock | None,
+        given: ConnectionPool | None = None,
     ) -> None:
         self.url = url
         self.yard = yard
         self._options = options
         self._clock = clock
+        self._given = given
         self._client: Redis | None = None
         self._flagged = False
         self._room = asyncio.Semaphore(options.connections)
@@ -48,7 +55,9 @@ class Link:
     # -- life
 
     def connect(self) -> Redis:
-        """Make a client with connections of its own, none of which is open yet."""
+        """Make a client with connections of its own, or with those of the caller's pool."""
+        if self._given is not None:
+            return Redis(connection_pool=self._given)  # which does not close the pool
         place = connect_to(self.url, self._options)
         kind: type[Connection | UnixDomainSocketConnection] = Connection
         if "unix_socket_path" in place:
