@@ -14,6 +14,7 @@ from jobyard import Event, Job, Queue, QueueService
 URL = next(iter(sys.argv[1:]), os.environ.get("JOBYARD_URL", "sqlite:///printing.db"))
 
 service = QueueService(URL)
+told = asyncio.Event()  # events are told beside the program, a moment after they happen
 printing = service.queue("printing")  # made in the store by the first call that needs it
 
 
@@ -49,8 +50,16 @@ def tell(event: Event) -> None:
             print("failed: no attempt is left")
         case "stalled":
             print("stalled: the time is up")
+            told.set()
         case _:
             print("finished, one way or the other")
+            told.set()
+
+
+async def work() -> None:
+    await service.run_until_idle()
+    await told.wait()
+    told.clear()
 
 
 async def main() -> None:
@@ -59,16 +68,16 @@ async def main() -> None:
             service.on(name, tell)
 
         job = await Office(printing).print_out("a letter")
-        await service.run_until_idle()
+        await work()
         print("resultData is", (await job.refresh()).result)
 
         # One more run than the first: the job fails when both have.
         await printing.add(None, {"text": "crumpled"}, retries=1, backoff=0)
-        await service.run_until_idle()
+        await work()
 
         # A run that takes too long fails like any other, unless it is to be stopped for good.
         late = await printing.add(None, {"text": "endless"}, timeout=0.1, on_timeout="stall")
-        await service.run_until_idle()
+        await work()
         print("the endless one is", (await late.refresh()).state)
 
 
