@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection, Connection
@@ -11,13 +11,10 @@ from psycopg.pq import TransactionStatus
 
 from jobyard.errors import ConfigError, Unsupported
 from jobyard_postgres.arrays import register
-from jobyard_postgres.trouble import REPEATABLE, translating
+from jobyard_postgres.trouble import REPEATABLE, TRIES, translating
 from jobyard_sql.callers import driver_connection
 
 __all__ = ["Joined", "join"]
-
-TRIES: Final = 6
-"""How often a step is begun that others undo."""
 
 Run = Callable[[bytes, Sequence[Any]], Awaitable[list[Any]]]
 

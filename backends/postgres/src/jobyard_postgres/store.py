@@ -16,7 +16,7 @@ from jobyard_postgres.arrays import int4s, register
 from jobyard_postgres.bell import Bell
 from jobyard_postgres.place import Place
 from jobyard_postgres.pool import GivenPool, Lender, Pool
-from jobyard_postgres.trouble import REPEATABLE, translating
+from jobyard_postgres.trouble import REPEATABLE, TRIES, translating
 from jobyard_sql.flavor import POSTGRES
 from jobyard_sql.looking import looking
 from jobyard_sql.signals import signals
@@ -26,9 +26,6 @@ Parameters = Sequence[Any] | Mapping[str, Any]
 
 OLDEST: Final = 14
 """The first version of PostgreSQL that the statements are made for."""
-
-TRIES: Final = 6
-"""How often a step is begun that others undo."""
 
 
 class Store:

@@ -30,6 +30,9 @@ A unique key is violated only where two steps make the same thing at once: the s
 first's when it is begun again.
 """
 
+TRIES: Final = 6
+"""How often a step is begun that others undo."""
+
 MEANINGS: Final[dict[str, tuple[type[JobyardError], str]]] = {
     "40001": (StoreBusy, "other steps changed the same rows each time"),
     "40P01": (StoreBusy, "other steps locked the same rows in another order each time"),
