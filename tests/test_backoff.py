@@ -34,6 +34,7 @@ def test_each_kind() -> None:
     jitter=st.floats(0, 1),
     draw=st.floats(0, 1),
 )
+@pytest.mark.case("T07")
 def test_no_wait_fails_or_is_out_of_bounds(failures, first, factor, most, jitter, draw) -> None:
     backoff = Backoff.exponential(first, factor=factor, max=most, jitter=jitter)
     assert 0 <= backoff.delay_ms(failures=failures, draw=lambda: draw) <= round(most * 1000)
@@ -61,6 +62,7 @@ def test_it_travels_as_data() -> None:
         lambda: Backoff.linear("1"),  # type: ignore[arg-type]
     ],
 )
+@pytest.mark.case("B16")
 def test_impossible_ones_are_refused(make) -> None:
     with pytest.raises(InvalidOption):
         make()

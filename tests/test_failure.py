@@ -19,6 +19,7 @@ def raised(error: BaseException) -> BaseException:
 
 
 @given(st.text(max_size=200), st.integers(1, 40_000))
+@pytest.mark.case("B24")
 def test_any_error_fits_and_comes_back(text: str, times: int) -> None:
     error = raised(ValueError(text * times))
     packed = pack_error(describe(error, stack_limit=50))
@@ -28,6 +29,7 @@ def test_any_error_fits_and_comes_back(text: str, times: int) -> None:
     assert stored.type == "ValueError"
 
 
+@pytest.mark.case("B24")
 def test_a_cycle_of_causes_is_no_trouble() -> None:
     one, other = raised(ValueError("one")), raised(KeyError("other"))
     one.__cause__, other.__cause__ = other, one
@@ -41,6 +43,7 @@ class Odd(Exception):
     __repr__ = __str__
 
 
+@pytest.mark.case("B24")
 def test_hostile_methods_are_survived() -> None:
     error = Odd()
     error.add_note("note")

@@ -62,6 +62,7 @@ def rows_of_the_page() -> Iterator[tuple[str, str, str, list[str]]]:
 
 
 @pytest.mark.parametrize(("zone", "day", "expression", "fires"), list(rows_of_the_page()))
+@pytest.mark.case("T08", "T09")
 def test_b09_the_table_of_the_page_is_true(
     zone: str, day: str, expression: str, fires: list[str]
 ) -> None:
@@ -115,6 +116,7 @@ def expressions() -> Iterator[str]:
 
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("expression", [*dict.fromkeys(expressions()), "30 2 * * *", "0 0 * * *"])
+@pytest.mark.case("T08", "T09")
 def test_b09_the_rule_holds_minute_by_minute(zone: str, expression: str) -> None:
     look = (
         by_elapsed_time

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import runpy
 import sys
 import tomllib
 from collections import defaultdict
@@ -171,9 +172,20 @@ def names_of_tests(module: ast.Module) -> Iterator[str]:
             yield node.name
 
 
+def faults_page() -> str:
+    """Tell every named fault, and the tests that show it on each store."""
+    page: str = runpy.run_path(str(ROOT / "tools" / "faults.py"))["faults_page"]()
+    return page
+
+
 def main() -> None:
     """Write the pages, or with `--check` fail if one is not as it would be written."""
-    pages = {"options.md": options_page, "errors.md": errors_page, "features.md": features_page}
+    pages = {
+        "options.md": options_page,
+        "errors.md": errors_page,
+        "features.md": features_page,
+        "faults.md": faults_page,
+    }
     for name, write in pages.items():
         text = write()
         page = PAGES / name

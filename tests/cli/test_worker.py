@@ -99,6 +99,7 @@ def refusal(folder: Path, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.case("F12", on=("sqlite",))
 def test_the_first_signal_lets_a_running_job_end(folder: Path, number: signal.Signals) -> None:
     job_id = add(folder, "held", "patient")
 
@@ -117,6 +118,7 @@ def test_the_first_signal_lets_a_running_job_end(folder: Path, number: signal.Si
     assert (code, job.state, job.result) == (0, "completed", "done\n")
 
 
+@pytest.mark.case("F14", on=("sqlite",))
 def test_a_second_signal_gives_a_running_job_back(folder: Path) -> None:
     job_id = add(folder, "held", "stubborn")
 

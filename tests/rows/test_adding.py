@@ -88,6 +88,7 @@ async def test_a_bulk_has_its_limits(service: QueueService) -> None:
         await service.add_jobs("q", [("n", None)], job_id="x")
 
 
+@pytest.mark.case("B18")
 async def test_k023_a_custom_id_makes_one_job(service: QueueService) -> None:
     first = await service.add_job("q", "n", 1, job_id="order:42")
     second = await service.add_job("q", "n", 2, job_id="order:42")
@@ -99,6 +100,7 @@ async def test_k023_a_custom_id_makes_one_job(service: QueueService) -> None:
             await service.add_job("q", "n", job_id=bad)
 
 
+@pytest.mark.case("N07")
 async def test_b04_an_add_whose_answer_was_lost_may_be_repeated(
     service: QueueService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +159,7 @@ async def test_k030_a_delayed_job_waits_its_time(service: QueueService) -> None:
     await running
 
 
+@pytest.mark.case("B14")
 async def test_k031_run_at(service: QueueService) -> None:
     now = datetime.now(UTC)
     past = await service.add_job("q", "n", run_at=now - timedelta(hours=1))
@@ -260,6 +263,7 @@ BAD_OPTIONS = [
 
 
 @pytest.mark.parametrize("options", BAD_OPTIONS, ids=str)
+@pytest.mark.case("B13", "B15")
 async def test_a_value_out_of_range_is_refused(service: QueueService, options: dict) -> None:
     with pytest.raises(InvalidOption):
         await service.add_job("q", "n", **options)
@@ -284,6 +288,7 @@ BAD_PAYLOADS = [
 
 
 @pytest.mark.parametrize("payload", BAD_PAYLOADS, ids=lambda p: type(p).__name__)
+@pytest.mark.case("B03", "B04", "B05", "B07")
 async def test_b11_a_payload_that_would_not_come_back_equal_is_refused(
     service: QueueService, payload: object
 ) -> None:
@@ -310,6 +315,7 @@ GOOD_PAYLOADS: list[object] = [
 
 
 @pytest.mark.parametrize("payload", GOOD_PAYLOADS, ids=lambda p: repr(p)[:20])
+@pytest.mark.case("B01", "B03", "B05")
 async def test_a_payload_comes_back_equal(service: QueueService, payload: object) -> None:
     job = await service.add_job("q", "n", payload)
     assert (await job.refresh()).data == payload
@@ -318,6 +324,7 @@ async def test_a_payload_comes_back_equal(service: QueueService, payload: object
     assert type(claimed.data) is type(payload)
 
 
+@pytest.mark.case("B06", "B08")
 async def test_b11_payload_limits(service: QueueService) -> None:
     await service.add_job("q", "n", "x" * (256 * 1024 - 2))
     with pytest.raises(PayloadTooLarge, match="262,144"):

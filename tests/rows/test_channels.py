@@ -47,6 +47,7 @@ async def test_k098_claims_by_hand_choose_channels_too(service: QueueService) ->
     assert [job.data for job in await service.claim("q", limit=9, channels=["a", "b"])] == [1]
 
 
+@pytest.mark.case("F25")
 async def test_k099_a_job_of_an_unknown_name_is_left_for_who_knows_it(make) -> None:
     one, other = await make(), await make()
 
@@ -67,6 +68,7 @@ async def test_k099_a_job_of_an_unknown_name_is_left_for_who_knows_it(make) -> N
     assert (await job.refresh()).result == "after all"
 
 
+@pytest.mark.case("F25")
 async def test_k099_an_unknown_name_may_fail_instead(service: QueueService) -> None:
     @service.handler("q", "known")
     async def known(job):

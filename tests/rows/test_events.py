@@ -82,6 +82,7 @@ async def test_k131_events_of_ends_that_are_no_success(make, record) -> None:
     await work
 
 
+@pytest.mark.case("A10")
 async def test_k133_a_listener_that_raises_hinders_nobody(service, record, caplog) -> None:
     def broken(event):
         raise RuntimeError("listener")

@@ -119,6 +119,7 @@ async def test_k014_an_unknown_option_is_a_type_error(service: QueueService) -> 
 
 
 @pytest.mark.parametrize("name", ["", "a" * 65, "a:b", "{x}", "*", "a\nb", "'; DROP", "é", "a\0"])
+@pytest.mark.case("B09")
 async def test_a_bad_name_is_refused_before_anything_is_stored(
     service: QueueService, name: str
 ) -> None:
@@ -303,6 +304,7 @@ def test_an_unknown_url_option_names_those_there_are() -> None:
         "nothing://u:hunter2@[bad",
     ],
 )
+@pytest.mark.case("B30", on=("sqlite", "postgres", "redis"))
 def test_no_error_shows_a_password(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         QueueService(text)
@@ -312,6 +314,7 @@ def test_no_error_shows_a_password(text: str) -> None:
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
+@pytest.mark.case("B30", on=("postgres", "redis"))
 async def test_the_repr_of_a_service_shows_no_password() -> None:
     service = QueueService("memory://yard")
     service.backend.url = BackendUrl.parse("redis://user:hunter2@host/0?password=hunter2")

@@ -112,6 +112,7 @@ async def all_done(service: QueueService, count: int) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.case("B28")
 async def test_k003_ten_processes_migrate_at_once(shared_url: str, spawn, tmp_path: Path) -> None:
     children = await asyncio.gather(
         *(spawn("migrate", shared_url, tmp_path / "begin") for _ in range(10))
@@ -125,6 +126,7 @@ async def test_k003_ten_processes_migrate_at_once(shared_url: str, spawn, tmp_pa
         assert [job.data for job in await service.list_jobs("q")] == [1]
 
 
+@pytest.mark.case("N29", on=("sqlite",))
 async def test_k010_k058_every_job_runs_exactly_once(shared_url: str, spawn) -> None:
     count = 20_000
     async with QueueService(shared_url) as service:
@@ -141,6 +143,7 @@ async def test_k010_k058_every_job_runs_exactly_once(shared_url: str, spawn) -> 
         assert (stats.completed, stats.active, stats.total) == (count, 0, count)
 
 
+@pytest.mark.case("F02", "F03")
 async def test_k054_the_jobs_of_a_killed_worker_run_again(shared_url, spawn, record) -> None:
     async with QueueService(shared_url) as service:
         seen = record(service, "stalled")
@@ -157,6 +160,7 @@ async def test_k054_the_jobs_of_a_killed_worker_run_again(shared_url, spawn, rec
             assert (ended.crashes, ended.failures) == (1, 0)
 
 
+@pytest.mark.case("F16")
 async def test_k055_a_job_that_kills_its_workers_ends(shared_url: str, spawn) -> None:
     async with QueueService(shared_url) as service:
         job = await service.add_job("q", "poison", 0, max_crashes=2)
@@ -175,6 +179,7 @@ async def test_k055_a_job_that_kills_its_workers_ends(shared_url: str, spawn) ->
         assert await bystander.wait(timeout=PATIENCE) is not None
 
 
+@pytest.mark.case("Z01", "Z03")
 async def test_k057_a_frozen_worker_cannot_settle_what_another_finished(shared_url, spawn) -> None:
     async with QueueService(shared_url) as service:
         job = await service.add_job("q", "hold", 0)
@@ -190,6 +195,7 @@ async def test_k057_a_frozen_worker_cannot_settle_what_another_finished(shared_u
         assert (ended.result, ended.fence) == (other.process.pid, fence)
 
 
+@pytest.mark.case("F07")
 async def test_no_acknowledged_add_is_lost_to_a_kill(shared_url: str, spawn) -> None:
     producers = [await spawn("produce", shared_url, 0) for _ in range(2)]
     for producer in producers:
@@ -230,6 +236,7 @@ async def test_a_job_of_another_process_wakes_a_worker(shared_url: str, spawn) -
     assert await worker.end(signal.SIGTERM) == 0
 
 
+@pytest.mark.case("F12")
 async def test_k153_sigterm_ends_a_worker_with_nothing_left(shared_url: str, spawn) -> None:
     async with QueueService(shared_url) as service:
         await service.add_jobs("q", [("quick", n) for n in range(2_000)])
@@ -240,6 +247,7 @@ async def test_k153_sigterm_ends_a_worker_with_nothing_left(shared_url: str, spa
         assert (await service.get_stats("q")).active == 0
 
 
+@pytest.mark.case("T10", "F09")
 async def test_k121_k125_each_tick_is_fired_once(shared_url: str, spawn) -> None:
     """Eight schedulers whose clocks are wrong by up to half a minute; one is killed."""
     skews = (0, 30, -30, 10, -10, 25, -25, 1)

@@ -296,6 +296,7 @@ async def test_dead_letters_end_dead(service: QueueService) -> None:
     assert (await job.refresh()).state is JobState.DEAD
 
 
+@pytest.mark.case("R11")
 async def test_a_result_that_cannot_be_stored_fails_the_job(service: QueueService) -> None:
     @service.handler("q", "odd")
     async def odd(job):

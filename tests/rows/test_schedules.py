@@ -116,6 +116,7 @@ async def test_k124_schedules_are_managed_from_any_process(service, make) -> Non
             await missing("b")
 
 
+@pytest.mark.case("T12")
 async def test_k124_a_new_timing_stops_the_old_one(service) -> None:
     await service.add_schedule("k", "q", "tick", every=3600, immediately=True)
     await service.run_until_idle()
@@ -130,6 +131,7 @@ async def test_k124_a_new_timing_stops_the_old_one(service) -> None:
     assert await service.list_schedules() == [moved]
 
 
+@pytest.mark.case("T11")
 async def test_k125_ticks_missed_are_caught_up_as_told(service) -> None:
     for policy in ("one", "all", "none"):
         await service.add_schedule(policy, policy, "tick", every=0.05, catch_up=policy)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from jobyard import JobState, QueueService
 from jobyard.errors import StoreBusy
 
@@ -23,6 +25,7 @@ async def started_job(service: QueueService, body):
     return job, worker, task
 
 
+@pytest.mark.case("F12")
 async def test_k150_a_graceful_stop_lets_runs_end(service: QueueService) -> None:
     release = asyncio.Event()
 
@@ -42,6 +45,7 @@ async def test_k150_a_graceful_stop_lets_runs_end(service: QueueService) -> None
     assert (await service.get_stats("q")).active == 0
 
 
+@pytest.mark.case("F13")
 async def test_k151_past_the_deadline_the_job_is_given_back(service: QueueService) -> None:
     async def body(job):
         await asyncio.sleep(60)

@@ -50,6 +50,7 @@ async def test_all_leases_are_renewed_in_one_call_and_short_runs_never(yard: Any
     assert calls == [(3, lasting)]
 
 
+@pytest.mark.case("Z03")
 async def test_a_lost_lease_cancels_its_run_and_nothing_is_settled(
     yard: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -88,6 +89,7 @@ async def test_a_settle_that_comes_too_late_is_logged_and_counted(
     assert "lease lost before the run could be settled" in caplog.text
 
 
+@pytest.mark.case("F20", "Z04")
 async def test_a_frozen_worker_can_neither_settle_nor_write(yard: Any) -> None:
     wrote: list[str] = []
 
@@ -116,6 +118,7 @@ async def test_a_frozen_worker_can_neither_settle_nor_write(yard: Any) -> None:
     assert wrote == []
 
 
+@pytest.mark.case("N08")
 async def test_extends_that_fail_are_repeated_soon(yard: Any) -> None:
     yard.handle(yard.noting(long))
     extend = yard.service.backend.extend
@@ -135,6 +138,7 @@ async def test_extends_that_fail_are_repeated_soon(yard: Any) -> None:
     assert times[3] < 4.5
 
 
+@pytest.mark.case("N08")
 async def test_a_lease_that_cannot_be_renewed_ends_its_run_in_time(yard: Any) -> None:
     ended: list[float] = []
 
@@ -241,6 +245,7 @@ async def test_old_records_are_swept(yard: Any) -> None:
         assert worker.is_running
 
 
+@pytest.mark.case("F20")
 async def test_a_handler_that_blocks_the_loop_is_named(
     yard: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -50,6 +50,7 @@ async def test_a_run_over_its_time_may_stall_instead(yard: Any) -> None:
     assert len(yard.starts) == 2
 
 
+@pytest.mark.case("A05")
 async def test_a_timeout_of_the_handler_is_not_the_jobs(yard: Any) -> None:
     async def handler(job: Job) -> None:
         async with asyncio.timeout(job.data):
@@ -120,6 +121,7 @@ async def test_a_success_before_the_time_to_live_ends_stands(yard: Any) -> None:
         assert (await yard.record(job_id)).state is JobState.COMPLETED
 
 
+@pytest.mark.case("F21")
 async def test_a_handler_that_swallows_its_cancellation_is_left_behind(yard: Any) -> None:
     async def handler(job: Job) -> None:
         if job.data == "good":

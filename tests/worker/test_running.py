@@ -223,6 +223,7 @@ class Hostile(Exception):
     ids=lambda error: type(error).__name__,
 )
 @pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.case("F18", "F22", "B24")
 async def test_whatever_is_raised_is_a_failure_and_the_worker_lives(
     yard: Any, error: BaseException, waits: bool
 ) -> None:
@@ -315,6 +316,7 @@ async def _yields(job: Job) -> AsyncIterator[int]:
     ("function", "said"),
     [(_two, "other"), (_by_name_alone, "job"), (_yields, "yields")],
 )
+@pytest.mark.case("B12")
 async def test_a_handler_that_no_job_could_be_given_to_is_refused_where_it_is_written(
     yard: Any, function: Any, said: str
 ) -> None:
@@ -322,6 +324,7 @@ async def test_a_handler_that_no_job_could_be_given_to_is_refused_where_it_is_wr
         yard.handle(function)
 
 
+@pytest.mark.case("B12")
 async def test_a_handler_with_other_parameters_fails_with_a_clear_error(yard: Any) -> None:
     async def inner(job: Job, other: int) -> None: ...
 

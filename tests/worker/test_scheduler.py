@@ -118,6 +118,7 @@ async def test_k123_a_limit_ends_the_schedule(yard: Any) -> None:
     assert (ended.next_at, ended.fired) == (None, 3)
 
 
+@pytest.mark.case("B25")
 async def test_one_that_cannot_be_read_does_not_hold_up_the_others(
     yard: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -88,6 +88,7 @@ async def test_a_run_that_watches_its_token_in_vain_is_cut_at_the_shutdown_timeo
     assert yard.now == pytest.approx(10, abs=0.1)
 
 
+@pytest.mark.case("F14")
 async def test_a_second_stop_cancels_at_once(yard: Any) -> None:
     yard.handle(long)
     worker = yard.worker()
@@ -102,6 +103,7 @@ async def test_a_second_stop_cancels_at_once(yard: Any) -> None:
     assert yard.now == pytest.approx(2, abs=0.1)
 
 
+@pytest.mark.case("F21")
 async def test_a_run_that_swallows_everything_does_not_hinder_the_end(
     yard: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -156,6 +158,7 @@ async def test_cancelling_run_releases_everything(yard: Any) -> None:
     assert worker.stats.released == 2
 
 
+@pytest.mark.case("A04")
 async def test_cancelling_run_twice_does_not_hang(yard: Any) -> None:
     yard.handle(long)
     worker = yard.worker()

@@ -122,6 +122,7 @@ async def kill_a_process(server: Server) -> None:
 
 
 @pytest.mark.parametrize("harm", [restart, crash, end_connections, kill_a_process])
+@pytest.mark.case("N01", "N02", "N04")
 async def test_k155_workers_go_on_and_nothing_is_lost_or_runs_twice_for_no_reason(
     harmed: Server, tmp_path: Path, harm: Callable[[Server], Awaitable[None]]
 ) -> None:

@@ -69,6 +69,7 @@ async def test_the_user_of_the_app_needs_no_right_to_create(own: str) -> None:
 
 
 @pytest.mark.parametrize("schema", ["", "A", "pg_x", 'a"b', "a" * 41])
+@pytest.mark.case("B10")
 def test_a_schema_that_cannot_be_named_is_refused(schema: str) -> None:
     with pytest.raises(InvalidUrl, match="the schema"):
         QueueService("postgresql://h/d").schema_sql(schema=schema)
@@ -112,6 +113,7 @@ def durable() -> Iterator[Server]:
         (None, "&durability=fast", Severity.WARNING, "may lose the last commits"),
     ],
 )
+@pytest.mark.case("N03")
 async def test_the_doctor_tells_how_durable_commits_are(
     durable: Server, setting: str | None, option: str, severity: Severity, text: str
 ) -> None:
@@ -124,6 +126,7 @@ async def test_the_doctor_tells_how_durable_commits_are(
 
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+@pytest.mark.case("N21")
 async def test_another_level_of_isolation_changes_nothing_but_the_speed(
     own: str, level: str
 ) -> None:
@@ -146,6 +149,7 @@ async def test_a_pool_opens_no_more_connections_than_it_may(own: str) -> None:
         assert (await store.rows(counted))[0][0] == 2
 
 
+@pytest.mark.case("N24")
 async def test_a_server_that_does_not_answer_is_waited_for_so_long(own: str) -> None:
     from jobyard.errors import StoreBusy
 

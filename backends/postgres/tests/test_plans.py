@@ -106,6 +106,7 @@ def check(plans: str, *indexes: str) -> None:
         assert re.search(rf"using jobyard_{index}\b", plans), f"{index} was not used:\n{plans}"
 
 
+@pytest.mark.case("R10")
 async def test_b05_a_claim_of_a_queue_and_its_settle(yard: tuple[Backend, Plans]) -> None:
     backend, plans = yard
     claimed = await backend.claim(want("q", limit=20))

@@ -60,6 +60,7 @@ class Watcher(RedisHarness):
         await super().wipe(namespace)
 
 
+@pytest.mark.case("N27")
 def test_everything_a_backend_does_stays_in_the_slot_of_its_namespace(
     node: ThrowawayServer,
 ) -> None:

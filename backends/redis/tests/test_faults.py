@@ -192,6 +192,7 @@ def falling(request: pytest.FixtureRequest) -> Iterator[ThrowawayServer]:
         yield server
 
 
+@pytest.mark.case("N01", "N02", "N04")
 async def test_k155_faults_of_the_server_lose_nothing_and_run_nothing_twice(
     falling: ThrowawayServer,
 ) -> None:

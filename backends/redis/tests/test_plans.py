@@ -61,6 +61,7 @@ async def test_a_claim_runs_a_bounded_number_of_commands(server: ThrowawayServer
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", BACKLOGS)
+@pytest.mark.case("R10")
 async def test_b05_a_claim_runs_as_many_commands_with_a_backlog_as_without(
     server: ThrowawayServer, kind: str
 ) -> None:

@@ -46,6 +46,7 @@ def test_an_append_only_primary_that_evicts_nothing_has_no_warning(fsync: str | 
         ("role", "role", "slave"),
     ],
 )
+@pytest.mark.case("N03", "R07")
 def test_a_fact_that_breaks_a_promise_is_a_warning_and_refused(
     subject: str, fact: str, value: object
 ) -> None:
@@ -65,6 +66,7 @@ def test_nothing_is_promised_for_a_server_that_does_not_tell() -> None:
 
 
 @pytest.mark.parametrize("version", ["5.0.14", "6.0.16", "2.8.0"])
+@pytest.mark.case("N28")
 def test_a_server_that_is_too_old_is_refused(version: str) -> None:
     with pytest.raises(ConfigError, match=r"6\.2 or later"):
         refuse_old(BackendUrl.parse("redis://host"), {"redis_version": version})
@@ -82,6 +84,7 @@ def careless(request: pytest.FixtureRequest) -> Iterator[ThrowawayServer]:
         yield server
 
 
+@pytest.mark.case("N03")
 async def test_strict_refuses_a_real_server_until_it_keeps_what_it_is_given(
     careless: ThrowawayServer,
 ) -> None:

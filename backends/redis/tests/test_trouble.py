@@ -45,6 +45,7 @@ def configured(server: ThrowawayServer, **settings: str) -> Iterator[None]:
 # -- NOSCRIPT
 
 
+@pytest.mark.case("N25")
 async def test_scripts_that_the_server_forgot_are_sent_again(
     server: ThrowawayServer, backend: RedisBackend
 ) -> None:
@@ -82,6 +83,7 @@ async def test_a_server_that_forgets_all_the_time_is_served_all_the_same(
 # -- OOM
 
 
+@pytest.mark.case("R06")
 async def test_a_full_server_refuses_adds_and_lets_work_go_on(
     server: ThrowawayServer, backend: RedisBackend
 ) -> None:
@@ -106,6 +108,7 @@ async def test_a_full_server_refuses_adds_and_lets_work_go_on(
     assert (info.counts.completed, info.counts.active, info.counts.waiting) == (3, 1, 1)
 
 
+@pytest.mark.case("R01", "R03")
 async def test_a_server_that_cannot_write_its_disk_is_full() -> None:
     with ThrowawayServer(persistent=False, settings={"save": "3600 1"}) as server:
         async with opened(server.url) as backend:
@@ -132,6 +135,7 @@ async def test_a_server_that_cannot_write_its_disk_is_full() -> None:
 # -- READONLY, MASTERDOWN
 
 
+@pytest.mark.case("N15")
 async def test_a_replica_is_no_place_to_write_until_it_is_promoted(
     server: ThrowawayServer, backend: RedisBackend
 ) -> None:
@@ -167,6 +171,7 @@ def is_busy(server: ThrowawayServer) -> bool:
         return False
 
 
+@pytest.mark.case("N26")
 async def test_a_server_busy_with_a_script_of_somebodys_is_busy(
     server: ThrowawayServer, backend: RedisBackend
 ) -> None:
@@ -224,6 +229,7 @@ async def test_a_server_that_loads_what_it_kept_is_waited_for(product: Product) 
 # -- connections
 
 
+@pytest.mark.case("N04")
 async def test_calls_go_on_over_connections_that_are_killed(
     server: ThrowawayServer, backend: RedisBackend
 ) -> None:
@@ -248,6 +254,7 @@ async def test_calls_go_on_over_connections_that_are_killed(
     assert info.counts.total == len(ids)
 
 
+@pytest.mark.case("N10", "N24")
 async def test_a_server_that_does_not_answer_is_given_up_in_time(server: ThrowawayServer) -> None:
     async with opened(server.url, timeout="0.2") as backend:
         await backend.add(alone(spec("a")))
@@ -301,6 +308,7 @@ async def test_the_rights_that_the_docs_name_are_enough(server: ThrowawayServer)
         assert "CONFIG is not allowed" in said["durability"]
 
 
+@pytest.mark.case("N13", "B30")
 async def test_a_wrong_password_is_told_for_good_and_not_shown(server: ThrowawayServer) -> None:
     with admin(server) as client:
         client.execute_command(
@@ -325,6 +333,7 @@ async def test_a_key_that_somebody_else_made_is_corruption(
 # -- hints
 
 
+@pytest.mark.case("N20")
 async def test_hints_come_over_a_connection_of_their_own_that_mends_itself(
     server: ThrowawayServer, backend: RedisBackend
 ) -> None:

@@ -108,6 +108,7 @@ def test_a_url_that_cannot_be_meant_is_refused(url: str) -> None:
     assert "secret" not in str(raised.value)
 
 
+@pytest.mark.case("B10")
 def test_a_namespace_that_cannot_name_tables_is_refused() -> None:
     with pytest.raises(ConfigError, match="cannot name tables"):
         at("jobs.db", namespace="No")
@@ -251,6 +252,7 @@ async def test_durability_is_a_choice(path: Path, durability: str, level: int) -
     await backend.close()
 
 
+@pytest.mark.case("N03")
 async def test_b12_a_strict_service_refuses_a_weak_promise(path: Path) -> None:
     with pytest.raises(WeakStorage, match="durability"):
         await QueueService(f"sqlite:///{path}?durability=fast", strict=True).open()
@@ -285,6 +287,7 @@ async def test_what_is_not_there_yet_is_refused_whole(backend: SqliteBackend) ->
         ((3, 53, 0), False),
     ],
 )
+@pytest.mark.case("N28")
 def test_versions_with_the_reset_bug_are_known(version: tuple[int, int, int], bug: bool) -> None:
     assert has_reset_bug(version) is bug
 

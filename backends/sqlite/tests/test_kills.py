@@ -57,6 +57,7 @@ def dying(folder: Path, mode: str) -> Iterator[Iterator[tuple[Path, int, int]]]:
         process.communicate()
 
 
+@pytest.mark.case("F15", "B28")
 async def test_a_namespace_is_made_as_a_whole_whenever_its_maker_dies(tmp_path: Path) -> None:
     await make(tmp_path / "whole.db")
     whole = dump(tmp_path / "whole.db")
@@ -79,6 +80,7 @@ async def test_a_namespace_is_made_as_a_whole_whenever_its_maker_dies(tmp_path: 
     assert there[True] >= 2
 
 
+@pytest.mark.case("N02", "F07", "F11")
 async def test_a_call_is_done_as_a_whole_whenever_its_caller_dies(tmp_path: Path) -> None:
     seen: list[Dump] = []
     await make(tmp_path / "jobs.db")
@@ -131,6 +133,7 @@ async def test_the_audit_sees_what_is_wrong(tmp_path: Path, damage: str) -> None
     assert troubles(path) != []
 
 
+@pytest.mark.case("N02")
 async def test_a_log_that_was_written_in_part_holds_whole_calls(tmp_path: Path) -> None:
     """A commit that is cut off leaves a part of what it wrote, up to any byte of the log."""
     path = tmp_path / "jobs.db"

@@ -50,12 +50,14 @@ async def test_a_failed_open_leaves_no_thread(tmp_path: Path) -> None:
     assert threads() == []
 
 
+@pytest.mark.case("A06")
 async def test_a_handle_not_closed_lets_the_interpreter_end(start: Start) -> None:
     process = start(FORGET_TO_CLOSE)
     assert await line(process) == "added"
     assert await asyncio.to_thread(process.wait, 10) == 0
 
 
+@pytest.mark.case("A08")
 def test_another_event_loop_is_refused(path: Path) -> None:
     backend = at(path)
 
@@ -159,6 +161,7 @@ async def test_a_callers_open_transaction_is_respected(path: Path) -> None:
     connection.close()
 
 
+@pytest.mark.case("T04")
 async def test_the_clock_stands_still_when_the_hosts_is_set_back(
     backend: SqliteBackend, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

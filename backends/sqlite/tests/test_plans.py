@@ -114,6 +114,7 @@ def test_a_hot_statement_uses_its_key(database: sqlite3.Connection, name: str) -
 @pytest.mark.parametrize(
     "name", sorted(PLANS.keys() - {"reap", "own count", "children", "blocked of a queue"})
 )
+@pytest.mark.case("R10")
 def test_b05_a_hot_statement_sorts_and_scans_nothing(
     database: sqlite3.Connection, name: str
 ) -> None:

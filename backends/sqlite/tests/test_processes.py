@@ -76,6 +76,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.case("F08")
 async def test_what_was_acknowledged_survives_kill_9(backend: SqliteBackend, start: Start) -> None:
     process = start(ADD_FOR_EVER)
     for _ in range(50):
@@ -90,6 +91,7 @@ async def test_what_was_acknowledged_survives_kill_9(backend: SqliteBackend, sta
     assert [job is None for job in found] == [job is None for job in twins]
 
 
+@pytest.mark.case("F05", "F06")
 async def test_a_killed_workers_jobs_are_all_there(backend: SqliteBackend, start: Start) -> None:
     await backend.add([tuple(spec() for _ in range(500))])
     process = start(CLAIM_AND_SETTLE_FOR_EVER)
@@ -104,6 +106,7 @@ async def test_a_killed_workers_jobs_are_all_there(backend: SqliteBackend, start
     assert queue.counts.active <= 3
 
 
+@pytest.mark.case("B28")
 async def test_eight_processes_migrate_at_once(path: Path, start: Start) -> None:
     processes = [start(MIGRATE) for _ in range(8)]
     for process in processes:
@@ -121,6 +124,7 @@ async def test_eight_processes_migrate_at_once(path: Path, start: Start) -> None
     await backend.close()
 
 
+@pytest.mark.case("Z09")
 async def test_a_call_waits_while_another_process_writes(
     backend: SqliteBackend, start: Start
 ) -> None:
@@ -143,6 +147,7 @@ async def test_reads_do_not_wait_for_a_writer(backend: SqliteBackend, start: Sta
         assert (await backend.get(["a"]))[0] is not None
 
 
+@pytest.mark.case("Z09")
 async def test_a_lock_held_too_long_is_store_busy(path: Path, start: Start) -> None:
     backend = at(path, busy_timeout="0.2")
     await backend.open()
@@ -233,6 +238,7 @@ async def test_without_wakeup_there_is_no_socket(path: Path) -> None:
     await backend.close()
 
 
+@pytest.mark.case("F24")
 async def test_use_after_a_fork_is_refused(
     backend: SqliteBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,6 +68,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "spans(*chapters): the chapters of the contract that a test checks as a whole"
     )
     config.addinivalue_line(
+        "markers", "case(*ids, on=stores): the named faults of jobyard's own table that it shows"
+    )
+    config.addinivalue_line(
         "markers", "timeout(seconds): how long a test may take, where pytest-timeout is installed"
     )
 

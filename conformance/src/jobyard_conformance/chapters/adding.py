@@ -111,6 +111,7 @@ class Adding(Chapter):
         assert [each.id for each in await yard.listed()] == ["a", "b", "c", "d", "e"]
 
     @clause("ADD-3")
+    @pytest.mark.case("B18")
     async def test_a_known_id_answers_with_its_state_and_changes_nothing(self, yard: Yard) -> None:
         await yard.add(spec("a", payload=b"first", delay_ms=5_000))
         before = await yard.job("a")
@@ -133,6 +134,7 @@ class Adding(Chapter):
         assert (await yard.info()).counts.waiting == 1
 
     @clause("ADD-3")
+    @pytest.mark.case("N33")
     async def test_a_running_and_a_finished_job_are_known_still(self, yard: Yard) -> None:
         lease = await yard.running(spec("a"))
         assert await yard.add(spec("a")) == [Added("a", EXISTS, JobState.ACTIVE)]

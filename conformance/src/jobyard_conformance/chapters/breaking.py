@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import pytest
 
 from jobyard.backend import Backend, Capability
 from jobyard.job import JobRecord
@@ -49,6 +50,7 @@ class Breaking(Chapter):
 
     @clause("ALL-8", "ALL-1", "REAP-1", "SCHED-5")
     @requires(Capability.SHARED)
+    @pytest.mark.case("F01", "F02", "F04", "F05", "F07", "F08", "F09", "F10", "F11")
     async def test_a_process_killed_at_any_call_loses_nothing(
         self, yard: Yard, tmp_path: Path
     ) -> None:
@@ -69,6 +71,7 @@ class Breaking(Chapter):
         await _verify(yard, runs, [*(tmp_path / f"{run.name}.jsonl" for run in runs), path])
 
     @clause("ALL-6", "ADD-3", "CLAIM-8", "SETTLE-3")
+    @pytest.mark.case("N05", "N06", "N07", "N08")
     async def test_any_call_whose_answer_was_lost_can_be_repeated(
         self, yard: Yard, tmp_path: Path
     ) -> None:

@@ -89,6 +89,7 @@ class Changing(Chapter):
 
     @clause("CHANGE-1")
     @pytest.mark.parametrize("name", FITS)
+    @pytest.mark.case("B22")
     async def test_an_unknown_job_is_not_found(self, yard: Yard, name: str) -> None:
         change, _ = FITS[name]
         assert await yard.change("unknown", change) == Changed(ChangeOutcome.NOT_FOUND)
@@ -220,6 +221,7 @@ class Changing(Chapter):
     @clause("CHANGE-8")
     @pytest.mark.parametrize("state", sorted(PENDING))
     @pytest.mark.parametrize("running", [False, True])
+    @pytest.mark.case("B22")
     async def test_cancel_ends_a_pending_job(
         self, yard: Yard, state: JobState, *, running: bool
     ) -> None:
@@ -232,6 +234,7 @@ class Changing(Chapter):
         assert await yard.claimed_ids() == []
 
     @clause("CHANGE-8")
+    @pytest.mark.case("B22")
     async def test_cancel_asks_an_active_job(self, yard: Yard) -> None:
         lease = await yard.running(spec("a"))
         changed = await yard.change("a", Cancel(running=True))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from jobyard.edits import Pause, Resume
 from jobyard.job import JobState
 from jobyard.lease import MAX_BATCH, Released, Retried, Source
@@ -95,6 +97,7 @@ class Claiming(Chapter):
         assert await yard.claimed_ids(want(QUEUE)) == ["a", "c"]
 
     @clause("CLAIM-6")
+    @pytest.mark.case("Z10")
     async def test_fences_only_grow(self, yard: Yard) -> None:
         lease = await yard.running(spec("a", max_crashes=100, attempts=100))
         fences = [lease.fence]
@@ -174,6 +177,7 @@ class Claiming(Chapter):
         assert await yard.claimed_ids() == []
 
     @clause("CLAIM-12")
+    @pytest.mark.case("B19")
     async def test_a_claim_of_nothing_changes_nothing(self, yard: Yard) -> None:
         await yard.add(spec("a"), spec("b", delay_ms=1))
         yard.pass_ms(1)
@@ -188,6 +192,7 @@ class Claiming(Chapter):
         assert (await yard.info()).counts.delayed == 1
 
     @clause("CLAIM-2")
+    @pytest.mark.case("B19")
     async def test_a_claim_gives_a_batch_at_most(self, yard: Yard) -> None:
         await yard.backend.add([tuple(spec(f"a{n}", queue="a") for n in range(600))])
         await yard.backend.add([tuple(spec(f"b{n}", queue="b") for n in range(600))])

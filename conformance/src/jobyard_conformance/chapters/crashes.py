@@ -31,6 +31,7 @@ class Crashes(Chapter):
     chapter = "crashes"
 
     @clause("REAP-1", "CLAIM-6", "SETTLE-1")
+    @pytest.mark.case("T03", "Z10")
     async def test_the_jobs_of_a_forgotten_handle_come_back(self, yard: Yard) -> None:
         forgotten = await yard.another()
         await yard.backend.add([specs("a", "b", "c")])
@@ -51,6 +52,7 @@ class Crashes(Chapter):
 
     @clause("ALL-8", "ALL-1")
     @requires(Capability.SHARED)
+    @pytest.mark.case("F07")
     async def test_what_a_killed_process_had_added_is_there(self, yard: Yard) -> None:
         told: list[dict[str, Any]] = []
         async with child(yard, "add", QUEUE, "k") as adder:
@@ -66,6 +68,7 @@ class Crashes(Chapter):
 
     @clause("REAP-1", "ALL-8")
     @requires(Capability.SHARED)
+    @pytest.mark.case("F02")
     async def test_what_a_killed_process_held_comes_back(self, yard: Yard) -> None:
         handle = await yard.on_store_time()
         names = [f"j{n}" for n in range(20)]
@@ -84,6 +87,7 @@ class Crashes(Chapter):
 
     @clause("ALL-8", "SETTLE-1")
     @requires(Capability.SHARED)
+    @pytest.mark.case("F05")
     async def test_what_a_killed_process_had_settled_stays_settled(self, yard: Yard) -> None:
         handle = await yard.on_store_time()
         await handle.add([tuple(spec(f"j{n}", attempts=99) for n in range(2_000))])

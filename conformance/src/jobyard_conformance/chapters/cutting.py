@@ -33,6 +33,7 @@ class Cutting(Chapter):
     chapter = "cutting"
 
     @clause("ALL-6", "ADD-3")
+    @pytest.mark.case("N07", on=("postgres", "redis"))
     async def test_an_add_whose_answer_is_lost_on_the_way_is_there_once(self, yard: Yard) -> None:
         async with _way(yard) as (proxy, handle):
             await _lost(proxy, lambda: handle.add([specs("a", "b")]))
@@ -42,6 +43,7 @@ class Cutting(Chapter):
         assert (await yard.info()).counts == Counts(waiting=2)
 
     @clause("ALL-6", "CLAIM-8", "SETTLE-3")
+    @pytest.mark.case("N05", "N06", on=("postgres", "redis"))
     async def test_a_claim_and_a_settle_lost_on_the_way_can_be_repeated(self, yard: Yard) -> None:
         await yard.backend.add([specs("a", "b", "c")])
         wish = want(limit=2, lease_id="mine")

@@ -69,6 +69,7 @@ class Extending(Chapter):
             assert (await yard.job("a")).lease_until == until
 
     @clause("EXTEND-2")
+    @pytest.mark.case("Z03")
     async def test_a_reaped_lease_is_lost_and_changes_nothing(self, yard: Yard) -> None:
         late = await yard.running(spec("a", max_crashes=9))
         yard.pass_ms(late.until - yard.now + 1)

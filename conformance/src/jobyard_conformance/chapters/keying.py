@@ -164,6 +164,7 @@ class Keying(Chapter):
         assert (told.queue, told.name) == (QUEUE, "send")
 
     @clause("DEDUP-2")
+    @pytest.mark.case("B17")
     async def test_of_many_adds_at_once_one_is_added(self, yard: Yard) -> None:
         handles = [await yard.another() for _ in range(4)]
         answers = await asyncio.gather(

@@ -81,6 +81,7 @@ class Life(Chapter):
             assert await asyncio.to_thread(elsewhere) == yard.now
 
     @clause("LIFE-2", "ALL-6")
+    @pytest.mark.case("N13", "B30", on=("sqlite", "postgres", "redis"))
     async def test_a_store_out_of_reach_is_unavailable(self, yard: Yard) -> None:
         handle = yard.harness.unreachable()
         if handle is None:
@@ -160,6 +161,7 @@ class Life(Chapter):
         assert await second.is_prepared()
 
     @clause("LIFE-6")
+    @pytest.mark.case("B26")
     async def test_a_namespace_of_a_newer_version_is_refused(self, yard: Yard) -> None:
         if not await yard.harness.make_newer():
             pytest.skip(f"{NOT_CLAIMED}make_newer() of the harness")

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+import pytest
+
 from jobyard.backend import Capability
 from jobyard.job import Dependency, Group, JobSpec, OnParentFailure, RateKey, Unit
 from jobyard.query import Counts
@@ -56,6 +58,7 @@ class Races(Chapter):
 
     @clause("ALL-8", "CLAIM-1", "SETTLE-1", "REAP-1")
     @requires(Capability.SHARED)
+    @pytest.mark.case("F06")
     async def test_killed_processes_lose_nothing(self, yard: Yard, single_race: Race) -> None:
         race = single_race
         with race.recorder() as recorder:

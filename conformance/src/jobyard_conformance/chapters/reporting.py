@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from jobyard.edits import Remove
 from jobyard.lease import Done, Hold, Lease, LogLine, Note, Progress, Released
@@ -18,6 +19,7 @@ class Reporting(Chapter):
     chapter = "reporting"
 
     @clause("REPORT-1")
+    @pytest.mark.case("Z04")
     async def test_only_the_holder_may_write(self, yard: Yard) -> None:
         late = await yard.running(spec("a", max_crashes=9))
         yard.pass_ms(late.until - yard.now + 1)

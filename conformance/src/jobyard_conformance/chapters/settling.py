@@ -59,6 +59,7 @@ class Settling(Chapter):
 
     @clause("SETTLE-1")
     @each_outcome
+    @pytest.mark.case("Z01")
     async def test_a_reaped_lease_is_lost(self, yard: Yard, name: str) -> None:
         late = await yard.running(spec("a", max_crashes=9))
         yard.pass_ms(late.until - yard.now + 1)
@@ -69,6 +70,7 @@ class Settling(Chapter):
 
     @clause("SETTLE-1")
     @each_outcome
+    @pytest.mark.case("B21")
     async def test_a_forged_lease_is_lost(self, yard: Yard, name: str) -> None:
         lease = await yard.running(spec("a"))
         forged = msgspec.structs.replace(lease, lease_id="forged", fence=lease.fence + 1)
@@ -105,6 +107,7 @@ class Settling(Chapter):
 
     @clause("SETTLE-2")
     @each_outcome
+    @pytest.mark.case("Z02")
     async def test_an_expired_lease_that_nobody_reaped_settles(self, yard: Yard, name: str) -> None:
         lease = await yard.running(spec("a"))
         yard.pass_ms(lease.until - yard.now + 3_600_000)
@@ -113,6 +116,7 @@ class Settling(Chapter):
 
     @clause("SETTLE-3")
     @each_outcome
+    @pytest.mark.case("B20")
     async def test_a_repeated_settlement_changes_nothing(self, yard: Yard, name: str) -> None:
         lease = await yard.running(spec("a"))
         assert await yard.settle(lease, OUTCOMES[name]) is Settled.OK
@@ -131,6 +135,7 @@ class Settling(Chapter):
         assert (await yard.job("a")).failures == 1
 
     @clause("SETTLE-3")
+    @pytest.mark.case("Z08")
     async def test_edits_do_not_make_a_settlement_forgotten(self, yard: Yard) -> None:
         retried = await yard.finish(spec("a", attempts=9), Retried(5_000))
         await yard.change("a", RunNow())
@@ -148,6 +153,7 @@ class Settling(Chapter):
         assert await yard.settle(lease, Done()) is Settled.GONE
 
     @clause("SETTLE-4")
+    @pytest.mark.case("Z07")
     async def test_a_removed_job_is_gone(self, yard: Yard) -> None:
         lease = await yard.finish(spec("a"), Done())
         await yard.change("a", Remove())
@@ -155,6 +161,7 @@ class Settling(Chapter):
         assert await yard.find("a") is None
 
     @clause("SETTLE-4")
+    @pytest.mark.case("Z07")
     async def test_a_job_added_again_is_not_the_one_settled(self, yard: Yard) -> None:
         lease = await yard.finish(spec("a", keep_completed=Retain(count=0)), Done())
         await yard.add(spec("a"))

@@ -49,6 +49,7 @@ class Sweeping(Chapter):
         await self._in_steps(yard, Obliterate(queue=QUEUE, force=True), total=10)
 
     @clause("SWEEP-1")
+    @pytest.mark.case("R12")
     async def test_retention_goes_in_bounded_steps(self, yard: Yard) -> None:
         for n in range(10):
             await yard.finish(spec(queue=f"q{n % 2}"), Done() if n % 3 else ENDS[JobState.FAILED])

@@ -82,6 +82,7 @@ class Whole(Chapter):
 
     @clause("ALL-3")
     @each_value
+    @pytest.mark.case("B01", "B02")
     async def test_bytes_come_back_as_given(self, yard: Yard, value: bytes) -> None:
         await yard.add(spec("a", payload=value, options=value, attempts=9))
         record = await yard.job("a")
@@ -128,6 +129,7 @@ class Whole(Chapter):
         assert told == [value]
 
     @clause("ALL-3")
+    @pytest.mark.case("B01")
     async def test_no_bytes_are_not_empty_bytes(self, yard: Yard) -> None:
         await yard.finish(spec("none"), Done(None))
         await yard.finish(spec("empty"), Done(b""))
