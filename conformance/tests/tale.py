@@ -41,6 +41,7 @@ class Tale:
                 store_at=self.now,
                 jobs=jobs,
                 text=fields.get("text", ""),
+                again=fields.get("again", False),
             )
         )
         self.now += 1
@@ -79,8 +80,9 @@ class Tale:
         note = JobNote(id=job, lease=f"L{fence}", fence=fence, outcome=outcome, **fields)
         self.op(Kind.SETTLE, note, who=who, lost=lost, answers={"answer": answer})
 
-    def reap(self, job: str, fence: int, *, state: str = "waiting") -> None:
-        self.op(Kind.REAP, told=(JobNote(id=job, fence=fence, state=state),), who="r")
+    def reap(self, job: str, fence: int, *, state: str = "waiting", crashes: int = 0) -> None:
+        note = JobNote(id=job, fence=fence, state=state, crashes=crashes)
+        self.op(Kind.REAP, told=(note,), who="r")
 
     def extend(self, job: str, fence: int, *, ttl_ms: int = 100) -> None:
         note = JobNote(id=job, lease=f"L{fence}", fence=fence)
@@ -89,11 +91,17 @@ class Tale:
     def start(self, job: str, fence: int) -> None:
         self.tell(Kind.START, JobNote(id=job, lease=f"L{fence}", fence=fence))
 
-    def final(self, *jobs: JobNote, drained: bool = True, **counts: int) -> None:
+    def final(
+        self,
+        *jobs: JobNote,
+        drained: bool = True,
+        fired: dict[str, int] | None = None,
+        **counts: int,
+    ) -> None:
         found: dict[str, int] = {}
         for each in jobs:
             found[each.state] = found.get(each.state, 0) + 1
-        self.tell(Kind.FINAL, *jobs, counts=counts or found, drained=drained)
+        self.tell(Kind.FINAL, *jobs, counts=counts or found, drained=drained, fired=fired or {})
 
     def faults(self) -> list[tuple[str, str]]:
         return [(each.invariant, each.job_id) for each in check(assemble(self.records))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -188,6 +189,42 @@ def retried_early(tale: Tale) -> None:
     tale.claim("j1", 2, failures=1)
 
 
+def expired_and_left_alone(tale: Tale) -> None:
+    tale.add("j1", "j2")
+    tale.claim("j1", 1, ttl=5)
+    tale.now += 10
+    tale.claim("j2", 2)
+    tale.op(Kind.REAP, told=(), limit=10, who="r")
+
+
+def tick_that_was_not_told(tale: Tale) -> None:
+    tale.op(Kind.FIRE, text="s@60")
+    tale.final(fired={"s": 2})
+
+
+def left_to_wait(tale: Tale) -> None:
+    tale.add("j1")
+    tale.op(Kind.CLAIM, told=(), lease="L1", limit=5, queues=("q",), whole=True)
+
+
+def left_to_wait_after_a_crash(tale: Tale) -> None:
+    tale.add("j1")
+    tale.claim("j1", 1, ttl=5)
+    tale.now += 10
+    tale.reap("j1", 1, crashes=1)
+    tale.op(Kind.CLAIM, told=(), lease="L2", limit=5, queues=("q",), whole=True)
+    tale.claim("j1", 3, crashes=1)
+
+
+def out_of_turn(tale: Tale) -> None:
+    grouped: dict[str, Any] = {"group": "g", "places": 1, "plain": False, "in_turn": True}
+    tale.add("j1", **grouped)
+    tale.add("j2", **grouped)
+    for number in (2, 1):
+        tale.claim(f"j{number}", 3 - number)
+        tale.settle(f"j{number}", 3 - number)
+
+
 def fired_twice(tale: Tale) -> None:
     for _ in range(2):
         tale.op(Kind.FIRE, text="s@60")
@@ -265,10 +302,15 @@ PLANTED: list[tuple[str, str, Callable[[Tale], None]]] = [
     ("I8", "j1", crash_counted_as_a_failure),
     ("I8", "j1", crash_not_counted),
     ("I9", "j1", retried_early),
+    ("I10", "j1", expired_and_left_alone),
     ("I11", "", fired_twice),
+    ("I11", "", tick_that_was_not_told),
     ("I12", "j1", release_that_costs),
     ("I12", "j1", held_for_who_left),
     ("I13", "", time_that_goes_back),
+    ("I14", "j1", left_to_wait),
+    ("I14", "j1", left_to_wait_after_a_crash),
+    ("TURN", "j1", out_of_turn),
     ("GROUP", "j2", group_that_overlaps),
     ("RATE", "j3", rate_that_leaks),
     ("DEP", "j2", child_before_its_parent),
@@ -391,9 +433,77 @@ def rate_whose_starts_are_known_roughly(tale: Tale) -> None:
     tale.records[place] = msgspec.structs.replace(asked, store_at=old)
 
 
+def extended_where_nobody_heard(tale: Tale) -> None:
+    """The reap came after the lease's first end, and perhaps not after that of its extension."""
+    tale.add("j1", "j2")
+    tale.claim("j1", 1, ttl=5)
+    mine = JobNote(id="j1", lease="L1", fence=1)
+    tale.op(Kind.EXTEND, mine, lost=True, ttl_ms=500)
+    tale.now += 10
+    tale.claim("j2", 2)
+    tale.op(Kind.REAP, told=(), limit=10, who="r")
+
+
+def reap_without_room(tale: Tale) -> None:
+    tale.add("j1", "j2", "j3")
+    tale.claim("j1", 1, ttl=5)
+    tale.claim("j2", 2, ttl=5)
+    tale.now += 10
+    tale.claim("j3", 3)
+    tale.op(Kind.REAP, told=(JobNote(id="j1", fence=1, state="waiting"),), limit=1, who="r")
+
+
+def claim_that_asks_for_another(tale: Tale) -> None:
+    tale.add("j1")
+    empty: dict[str, Any] = {"told": (), "limit": 5, "queues": ("q",), "whole": True}
+    tale.op(Kind.CLAIM, lease="L1", answers={}, again=True, **empty)
+    tale.claim("j1", 2)
+
+
+def queue_that_was_paused(tale: Tale) -> None:
+    tale.add("j1")
+    tale.op(Kind.CONTROL, text="Pause", queues=("q",))
+    tale.op(Kind.CLAIM, told=(), lease="L1", limit=5, queues=("q",), whole=True)
+    tale.op(Kind.CONTROL, text="Resume", queues=("q",))
+    tale.claim("j1", 2)
+
+
+def taken_by_a_claim_that_nobody_heard_of(tale: Tale) -> None:
+    tale.add("j1")
+    tale.op(Kind.CLAIM, lost=True, lease="L0", limit=5, queues=("q",), whole=True, who="w2")
+    tale.op(Kind.CLAIM, told=(), lease="L1", limit=5, queues=("q",), whole=True)
+
+
+def released_and_taken_where_nobody_heard(tale: Tale) -> None:
+    """Who took it in between was killed before it heard, and its lease was reaped."""
+    tale.add("j1")
+    tale.claim("j1", 1)
+    tale.settle("j1", 1, "Released")
+    tale.op(Kind.CLAIM, lost=True, lease="L2", limit=1, queues=("q",), whole=True, who="w2")
+    tale.now += 100
+    tale.reap("j1", 2, crashes=1)
+    tale.claim("j1", 3, crashes=1)
+
+
+def group_by_priority(tale: Tale) -> None:
+    grouped: dict[str, Any] = {"group": "g", "places": 1, "plain": False, "in_turn": True}
+    tale.add("j1", **grouped)
+    tale.add("j2", priority=5, **grouped)
+    for number in (2, 1):
+        tale.claim(f"j{number}", 3 - number, priority=5 * (number - 1))
+        tale.settle(f"j{number}", 3 - number)
+
+
 @pytest.mark.parametrize(
     "tell",
     [
+        extended_where_nobody_heard,
+        reap_without_room,
+        claim_that_asks_for_another,
+        queue_that_was_paused,
+        taken_by_a_claim_that_nobody_heard_of,
+        released_and_taken_where_nobody_heard,
+        group_by_priority,
         claim_repeated_after_its_lease_was_reaped,
         rate_whose_starts_are_known_roughly,
         answer_of_a_settle_lost,

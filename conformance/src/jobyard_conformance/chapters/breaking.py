@@ -10,14 +10,19 @@ from typing import Final
 import msgspec
 import pytest
 
-from jobyard.backend import Backend, Capability
+from jobyard.backend import Capability
 from jobyard.job import JobRecord
 from jobyard.query import JobQuery
-from jobyard.schedule import ScheduleRecord
 from jobyard_conformance.breaking import Broken, Moment, broken_at, calls_made, repeating_at
 from jobyard_conformance.chapter import Chapter, requires
 from jobyard_conformance.clauses import clause
-from jobyard_conformance.history import Recorder, check, counterexample, read_history
+from jobyard_conformance.history import (
+    Recorder,
+    check,
+    counterexample,
+    read_history,
+    scheduled,
+)
 from jobyard_conformance.processes import child
 from jobyard_conformance.racing import work_off
 from jobyard_conformance.scenario import LASTS, Scenario
@@ -110,7 +115,7 @@ async def _verify(yard: Yard, runs: Sequence[Scenario], paths: Sequence[Path]) -
     history = read_history(paths)
     if faults := check(history):
         raise AssertionError(counterexample(history, faults))
-    fired = {each.key: each.fired for each in await _schedules(yard.backend)}
+    fired = {each.key: each.fired for each in await scheduled(yard.backend)}
     for run in runs:
         for info in await yard.backend.queues([run.queue]):
             total = (await yard.backend.metrics(run.queue, since=0, until=1)).total
@@ -118,16 +123,6 @@ async def _verify(yard: Yard, runs: Sequence[Scenario], paths: Sequence[Path]) -
         ticked = await yard.backend.get([run.id("t1"), run.id("t2")])
         if run.key in fired:
             assert [each is not None for each in ticked] == [fired[run.key] == 1] * 2, run.name
-
-
-async def _schedules(handle: Backend) -> list[ScheduleRecord]:
-    found: list[ScheduleRecord] = []
-    after: str | None = None
-    while True:
-        page = await handle.schedules(after=after)
-        found += page.items
-        if (after := page.next) is None:
-            return found
 
 
 async def _outcome(yard: Yard, at: int, recorder: Recorder) -> tuple[list[str], object]:

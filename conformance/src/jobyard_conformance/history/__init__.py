@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from jobyard_conformance.history.checker import INVARIANTS, check, counterexample, timeline
 from jobyard_conformance.history.reading import History, Op, assemble, read_history, read_records
-from jobyard_conformance.history.recorder import Recorder, Session
+from jobyard_conformance.history.recorder import Recorder, Session, scheduled
 from jobyard_conformance.history.records import JobNote, Kind, Phase, Record
 from jobyard_conformance.history.verdict import Violation
 
@@ -32,5 +32,6 @@ __all__ = [
     "counterexample",
     "read_history",
     "read_records",
+    "scheduled",
     "timeline",
 ]

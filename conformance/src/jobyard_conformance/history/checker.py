@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from jobyard_conformance.history import counting, holding, keeping, order
+from jobyard_conformance.history import counting, holding, keeping, order, returning
 from jobyard_conformance.history.lives import Life, lives
 from jobyard_conformance.history.reading import History, Op
 from jobyard_conformance.history.records import JobNote, Kind, Phase
@@ -24,10 +24,13 @@ INVARIANTS: Final = {
     "I7": "jobs come in claim order",
     "I8": "a lease runs and settles once, and failures and crashes are counted as they were",
     "I9": "no run begins before the delay that the one before asked for",
-    "I11": "a tick is fired once",
+    "I10": "a reap that has room takes back every lease that has expired",
+    "I11": "a tick is fired once, and counted once",
     "I12": "a release costs nothing, and who has left holds nothing",
     "I13": "the store's time does not go back",
+    "I14": "a claim that comes back short leaves nothing that it could have given",
     "GROUP": "no more jobs of a group run than it has places",
+    "TURN": "the jobs of a group with one place come in claim order",
     "RATE": "no period has more starts than a rate has slots",
     "DEP": "a job does not run before its parents have finished",
 }
@@ -54,8 +57,11 @@ OF_SEVERAL: Final[Sequence[Callable[[History, dict[str, Life]], Iterator[Violati
     keeping.check_units,
     order.check_order,
     order.check_groups,
+    order.check_turns,
     order.check_rates,
     order.check_parents,
+    returning.check_recovery,
+    returning.check_progress,
 )
 
 SHOWN: Final = 80

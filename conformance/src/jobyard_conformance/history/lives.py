@@ -120,7 +120,7 @@ def lives(history: History) -> dict[str, Life]:
     """Tell the life of every job that the history names."""
     finals = {note.id: note for op in history.of_kind(Kind.FINAL) for note in op.notes}
     lost = _claims_without_answer(history)
-    sweeps = [op for op in history.of_kind(Kind.SWEEP) if op.may_have_happened]
+    sweeps = [op for op in history.of_kind(Kind.SWEEP) if _may_have_removed(op)]
     reaps = [op for op in history.of_kind(Kind.REAP) if not op.was_answered]
     return {
         job_id: _life(
@@ -128,6 +128,11 @@ def lives(history: History) -> dict[str, Life]:
         )
         for job_id in history.by_job
     }
+
+
+def _may_have_removed(op: Op) -> bool:
+    told = op.answer.removed if op.answer is not None and op.was_answered else None
+    return op.may_have_happened and told != 0
 
 
 def _claims_without_answer(history: History) -> dict[str, Op]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from jobyard.edits import Change, Sweep
+from jobyard.edits import Change, Control, Sweep, Swept
 from jobyard.job import Added, JobSpec, Unit
 from jobyard.lease import (
     Claim,
@@ -65,6 +65,9 @@ def _added(job: JobSpec, unit: int = 0) -> JobNote:
         slots=job.rate.count if job.rate else 0,
         per_ms=job.rate.per_ms if job.rate else 0,
         parents=tuple(each.parent for each in job.depends_on),
+        in_turn=job.group is not None
+        and not (job.delay_ms or job.run_at or job.lifo or job.ttl_ms)
+        and not (job.rate or job.dedup or job.depends_on),
     )
 
 
@@ -106,7 +109,8 @@ def _claim(want: Claim) -> list[Asked]:
             )
             for lease in answer.leases
         )
-        return {"jobs": jobs, "store_at": answer.now}
+        again = answer.next_due is not None and answer.next_due <= answer.now
+        return {"jobs": jobs, "store_at": answer.now, "again": again}
 
     return [Asked(Kind.CLAIM, asked, told)]
 
@@ -188,7 +192,15 @@ def _sweep(sweep: Sweep, *, limit: int = 1_000) -> list[Asked]:
     queue: str | None = getattr(sweep, "queue", None)
     queues = () if queue is None else (queue,)
     fields = {"text": type(sweep).__name__, "queues": queues, "limit": limit}
-    return [Asked(Kind.SWEEP, fields)]
+
+    def told(answer: Swept) -> dict[str, Any]:
+        return {"removed": answer.removed}
+
+    return [Asked(Kind.SWEEP, fields, told)]
+
+
+def _control(queue: str, control: Control) -> list[Asked]:
+    return [Asked(Kind.CONTROL, {"text": type(control).__name__, "queues": (queue,)})]
 
 
 def _fire(key: str, *, expected: int, next_at: int | None, jobs: Unit) -> list[Asked]:
@@ -212,6 +224,7 @@ NOTED: Final[Mapping[str, Callable[..., list[Asked]]]] = MappingProxyType(
         "report": _report,
         "reap": _reap,
         "change": _change,
+        "control": _control,
         "sweep": _sweep,
         "fire": _fire,
     }

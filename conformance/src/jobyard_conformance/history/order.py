@@ -11,7 +11,7 @@ from jobyard_conformance.history.reading import ALONE, History, Op, seen_until
 from jobyard_conformance.history.records import JobNote, Kind
 from jobyard_conformance.history.verdict import Violation
 
-__all__ = ["check_groups", "check_order", "check_parents", "check_rates"]
+__all__ = ["check_groups", "check_order", "check_parents", "check_rates", "check_turns"]
 
 Lives = Mapping[str, Life]
 
@@ -20,8 +20,9 @@ def check_order(history: History, lives: Lives) -> Iterator[Violation]:
     """I7: a claim beside which nothing else is in flight passes over no job that it could give.
 
     Where others are in flight a job may be passed over, but by no more jobs than all sessions take
-    in one claim each. A job counts if it was added to be due at once, had its answer before the
-    claim, was edited by nobody, and was claimed for the first time afterwards.
+    in one claim each, unless a fault befell one of them in the middle. A job counts if it was added
+    to be due at once, had its answer before the claim, was edited by nobody, and was claimed for
+    the first time afterwards.
     """
     claims = [op for op in history.of_kind(Kind.CLAIM) if op.was_answered and op.invoke.whole]
     busy = [op for op in history.ops if op.kind not in ALONE]
@@ -40,7 +41,7 @@ def check_order(history: History, lives: Lives) -> Iterator[Violation]:
     sessions = len({(op.invoke.pid, op.invoke.session) for op in claims})
     most = sessions * max((op.invoke.limit for op in claims), default=0)
     for job_id, number in passed.items():
-        if number > most:
+        if number > most and Kind.FAULT not in history.by_kind:
             text = f"{number} jobs that come after it were given before it"
             yield Violation("I7", job_id, text)
 
@@ -60,7 +61,9 @@ def _candidates(lives: Lives) -> Iterator[tuple[Life, Grant, float]]:
     for life in lives.values():
         known = [op.end for op, note in life.adds if op.was_answered and note.answer == "created"]
         plain = life.spec is not None and life.spec.plain
-        if known and plain and life.grants and not life.edits and not life.sweeps:
+        # A lease before the first that is known of, to a claim that nobody heard of, was reaped.
+        known = known if life.grants and not life.grants[0].note.crashes else []
+        if known and plain and not life.edits and not life.sweeps:
             yield life, life.grants[0], known[0]
 
 
@@ -96,6 +99,36 @@ def check_groups(history: History, lives: Lives) -> Iterator[Violation]:
             if len(beside) >= places:
                 text = f"it was given while {', '.join(sorted(beside))} ran, of {places} places"
                 yield Violation("GROUP", job_id, text)
+
+
+def check_turns(_history: History, lives: Lives) -> Iterator[Violation]:
+    """TURN: the jobs of a group with one place are first claimed in claim order.
+
+    Two are compared if the one that comes first had its answer before the other was asked for, and
+    neither was held back by anything but the group, or edited.
+    """
+    groups: dict[tuple[str, str], list[Life]] = {}
+    for life in lives.values():
+        if life.spec is not None and life.spec.group and not life.edits and not life.sweeps:
+            groups.setdefault((life.spec.queue, life.spec.group), []).append(life)
+    for members in groups.values():
+        if any(each.spec is None or each.spec.places != 1 for each in members):
+            continue
+        turns = sorted(_turns(members), key=lambda each: each[1].begin)
+        for place, (later, grant, asked, _) in enumerate(turns):
+            for earlier, other, _, known in turns[place + 1 :]:
+                before = known < asked and _rank(other.note) < _rank(grant.note)
+                if before and grant.end < other.begin:
+                    text = f"{later.id}, which comes after it in its group, was claimed before"
+                    yield Violation("TURN", earlier.id, text)
+
+
+def _turns(members: list[Life]) -> Iterator[tuple[Life, Grant, float, float]]:
+    """Tell each job that its group alone held back: its first lease, when it was added."""
+    for life in members:
+        added = [op for op, note in life.adds if op.was_answered and note.answer == "created"]
+        if life.spec is not None and life.spec.in_turn and added and life.grants:
+            yield life, life.grants[0], added[0].begin, added[0].end
 
 
 def check_rates(history: History, lives: Lives) -> Iterator[Violation]:

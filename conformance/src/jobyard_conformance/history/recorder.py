@@ -16,11 +16,12 @@ from jobyard.backend import Backend
 from jobyard.errors import BackendError, JobyardError
 from jobyard.lease import Lease
 from jobyard.query import JobQuery
+from jobyard.schedule import ScheduleRecord
 from jobyard_conformance.history.notes import NOTED
 from jobyard_conformance.history.records import JobNote, Kind, Phase, Record, digest
 from jobyard_conformance.yard import listed
 
-__all__ = ["Recorder", "Session"]
+__all__ = ["Recorder", "Session", "scheduled"]
 
 
 class Recorder:
@@ -76,7 +77,7 @@ class Session:
 
     def __init__(self, inner: Backend, recorder: Recorder, name: str) -> None:
         self.name = name
-        self.backend = cast("Backend", _Observed(inner, recorder, name))
+        self.backend = _observed(inner, recorder, name)
         self._inner = inner
         self._recorder = recorder
 
@@ -90,9 +91,9 @@ class Session:
         note = JobNote(id=lease.job_id, lease=lease.lease_id, fence=lease.fence, answer="ok")
         self._recorder.write(Kind.EFFECT, Phase.OK, self.name, jobs=(note,))
 
-    def fault(self, text: str) -> None:
-        """Tell of a kill, a cut, a restart."""
-        self._recorder.write(Kind.FAULT, Phase.OK, self.name, text=text)
+    def fault(self, text: str, *, victim: int = 0) -> None:
+        """Tell of a kill, a cut, a restart; `victim` is the process that it befell."""
+        self._recorder.write(Kind.FAULT, Phase.OK, self.name, text=text, victim=victim)
 
     def leave(self) -> None:
         """Tell that this session ends in good order."""
@@ -125,20 +126,46 @@ class Session:
             self.name,
             jobs=jobs,
             counts=counts,
+            fired={each.key: each.fired for each in await scheduled(self._inner)},
             drained=drained,
             queues=() if queue is None else (queue,),
         )
 
 
+def _observed(inner: Backend, recorder: Recorder, session: str) -> Backend:
+    """Make a handle that passes for the inner one's kind, so that a service takes it as a store."""
+    members: dict[str, object] = {
+        name: _Passed() for name in dir(Backend) if not name.startswith("_")
+    }
+    members |= {"contract": inner.contract, "capabilities": inner.capabilities}
+    made = type(f"Observed{type(inner).__name__}", (_Observed, Backend), members)
+    handle = cast("_Observed", object.__new__(made))
+    handle.watch(inner, recorder, session)
+    return cast("Backend", handle)
+
+
+class _Passed:
+    """A member of a handle that is the inner handle's; a call that counts is written down."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, handle: _Observed | None, owner: type) -> object:
+        return self if handle is None else handle.member(self._name)
+
+
 class _Observed:
     """A handle that writes down what it is asked before the call, and what it answered after."""
 
-    def __init__(self, inner: Backend, recorder: Recorder, session: str) -> None:
+    def watch(self, inner: Backend, recorder: Recorder, session: str) -> None:
+        """Write down the calls of a handle."""
         self._inner = inner
         self._recorder = recorder
         self._session = session
+        vars(self).update(url=inner.url, namespace=inner.namespace, clock=inner.clock)
 
-    def __getattr__(self, name: str) -> object:
+    def member(self, name: str) -> object:
+        """Give a member of the inner handle."""
         member = getattr(self._inner, name)
         if name not in NOTED:
             return member
@@ -168,6 +195,17 @@ class _Observed:
         if (clock := self._inner.clock) is not None:
             fields.setdefault("store_at", clock.now_ms())
         return self._recorder.write(kind, phase, self._session, **fields)
+
+
+async def scheduled(handle: Backend) -> list[ScheduleRecord]:
+    """List every schedule."""
+    found: list[ScheduleRecord] = []
+    after: str | None = None
+    while True:
+        page = await handle.schedules(after=after)
+        found += page.items
+        if (after := page.next) is None:
+            return found
 
 
 def _changed_nothing(error: BaseException) -> bool:

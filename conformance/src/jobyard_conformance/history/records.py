@@ -26,6 +26,7 @@ class Kind(StrEnum):
     REPORT = "report"
     REAP = "reap"
     CHANGE = "change"
+    CONTROL = "control"
     SWEEP = "sweep"
     FIRE = "fire"
     START = "start"
@@ -85,6 +86,8 @@ class JobNote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     slots: int = 0
     per_ms: int = 0
     parents: tuple[str, ...] = ()
+    in_turn: bool = False
+    """Whether the job was added to be due at once, with nothing but its group to hold it back."""
 
 
 class Record(
@@ -99,8 +102,8 @@ class Record(
     `number` counts the operations of a session, so that a completion finds its invocation. `at` is
     CLOCK_MONOTONIC in nanoseconds, which all processes of a host share; `store_at` the store's
     time in milliseconds where it is known. `lease`, `limit`, `queues` and `whole` are those of a
-    claim, `whole` telling that it took any job of its queues. `text` names a change, a sweep, a
-    tick or a fault, or tells an error.
+    claim, `whole` telling that it took any job of its queues. `text` names a change, a control, a
+    sweep, a tick or a fault, or tells an error. `victim` is the process that a fault befell.
     """
 
     kind: Kind
@@ -117,10 +120,17 @@ class Record(
     queues: tuple[str, ...] = ()
     whole: bool = False
     text: str = ""
+    victim: int = 0
+    again: bool = False
+    """Of a claim: it was told to be repeated at once."""
+    removed: int | None = None
+    """Of a sweep: how many records it removed."""
     drained: bool = False
     """Of the final look: every job should have ended by then."""
     counts: Mapping[str, int] = msgspec.field(default_factory=dict)
     """Of the final look: how many jobs the store says there are in each state."""
+    fired: Mapping[str, int] = msgspec.field(default_factory=dict)
+    """Of the final look: how many ticks of each schedule the store says were fired."""
 
 
 def digest(content: bytes | None) -> str:
