@@ -45,6 +45,7 @@ async def test_each_run_goes_through_the_hooks_the_first_outermost(service) -> N
     assert told[3:] == ["outer thread", "inner", "outer ends"]
 
 
+@pytest.mark.case("A10")
 async def test_a_hook_may_answer_without_running_or_refuse(service) -> None:
     ran: list[str] = []
 

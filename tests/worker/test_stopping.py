@@ -145,6 +145,7 @@ async def test_what_a_handler_says_while_the_worker_stops_counts(yard: Any) -> N
     assert (record.state, record.failures) == (JobState.WAITING, 0)
 
 
+@pytest.mark.case("A04")
 async def test_cancelling_run_releases_everything(yard: Any) -> None:
     yard.handle(long)
     worker = yard.worker()

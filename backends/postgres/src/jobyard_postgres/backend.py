@@ -97,6 +97,7 @@ class PostgresBackend(Backend):
     def _opened(self) -> Store:
         if self._store is None:
             raise BackendClosed
+        self._store.home.check()
         return self._store
 
     async def prepare(self) -> None:

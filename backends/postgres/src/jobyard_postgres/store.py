@@ -12,6 +12,7 @@ from psycopg import AsyncConnection, IsolationLevel
 
 from jobyard.clock import Clock
 from jobyard.errors import ConfigError, StoreBusy
+from jobyard.home import Home
 from jobyard_postgres.arrays import int4s, register
 from jobyard_postgres.bell import Bell
 from jobyard_postgres.place import Place
@@ -42,6 +43,7 @@ class Store:
         clock: Clock | None,
         given: Lender | None = None,
     ) -> None:
+        self.home = Home()
         self.schema = place.options.schema
         self.namespace = namespace
         self.options = place.options

@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 
 from jobyard.clock import Clock
 from jobyard.errors import BackendClosed
+from jobyard.home import Home
 from jobyard.url import BackendUrl
 from jobyard_redis.errors import translating
 from jobyard_redis.inspect import refuse_old, version_of
@@ -50,6 +51,7 @@ class Link:
         self._given = given
         self._client: Redis | None = None
         self._flagged = False
+        self._home: Home | None = None
         self._room = asyncio.Semaphore(options.connections)
 
     # -- life
@@ -80,6 +82,8 @@ class Link:
 
     async def open(self) -> None:
         """Reach the server and learn its version."""
+        self._home = Home()
+        self._room = asyncio.Semaphore(self._options.connections)  # of this event loop
         client = self.connect()
         try:
             async with self._limited():
@@ -94,13 +98,15 @@ class Link:
     async def close(self) -> None:
         """Let go of all connections."""
         client, self._client = self._client, None
-        if client is not None:
+        # Connections of an event loop that has ended cannot be closed in another: they are let go.
+        if client is not None and self._home is not None and self._home.is_here:
             await client.aclose()
 
     def check(self) -> None:
-        """Raise `BackendClosed` unless the link is open."""
-        if self._client is None:
+        """Raise unless the link is open, in this process and event loop."""
+        if self._client is None or self._home is None:
             raise BackendClosed
+        self._home.check()
 
     def _opened(self) -> Redis:
         self.check()

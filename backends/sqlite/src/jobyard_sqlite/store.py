@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import sqlite3
 import time
@@ -13,6 +12,7 @@ from typing import Final, TypeVar
 
 from jobyard.clock import Clock
 from jobyard.errors import BackendClosed, BackendError, ConfigError, StoreBusy
+from jobyard.home import Home
 from jobyard_sqlite.bell import Bell
 from jobyard_sqlite.connection import (
     check_folder,
@@ -75,7 +75,7 @@ class Store:
         self._given = connection
         self._statements = Statements.of(namespace)
         self._lanes = Lanes()
-        self._pid = os.getpid()
+        self._home = Home()
         self._loop = asyncio.get_running_loop()
         self._threads: list[Thread] = []
         self._connections: list[sqlite3.Connection] = []
@@ -173,15 +173,7 @@ class Store:
 
     def check(self) -> None:
         """Raise if this is not the process or the event loop that opened the handle."""
-        if os.getpid() != self._pid:
-            raise BackendError(
-                "this process was forked after the backend was opened; an SQLite connection does "
-                "not survive that: open a backend of its own in each process"
-            )
-        if asyncio.get_running_loop() is not self._loop:
-            raise BackendError(
-                "the backend was opened in another event loop; open one in each event loop"
-            )
+        self._home.check()
         if not self._threads:
             raise BackendClosed
 

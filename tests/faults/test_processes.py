@@ -1,0 +1,73 @@
+"""A06, A09, F17, F19, F24: what a process does to a store, and a store to a process."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobyard import JobState, QueueService, Reason
+
+LONE = Path(__file__).with_name("lone.py")
+PATIENCE = 100.0
+
+
+async def run(role: str, url: str, *flags: str) -> tuple[int | None, str, str]:
+    """Run a program to its end; tell its exit code and what it wrote."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, *flags, str(LONE), role, url),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(PATIENCE):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode, out.decode(), err.decode()
+
+
+@pytest.mark.case("A06")
+async def test_an_event_loop_that_ends_first_does_not_keep_the_process(shared_url: str) -> None:
+    code, _, complaints = await run("forgets", shared_url)
+    assert code == 0, complaints
+    async with QueueService(shared_url) as service:
+        assert len(await service.list_jobs("q")) in {1, 2}
+
+
+@pytest.mark.case("A09")
+async def test_nothing_is_warned_of_in_debug_mode(shared_url: str) -> None:
+    code, _, complaints = await run("works", shared_url, "-X", "dev", "-W", "error")
+    assert (code, complaints) == (0, "")
+
+
+@pytest.mark.case("F24")
+async def test_a_forked_child_is_told_and_the_parent_works_on(shared_url: str) -> None:
+    code, told, complaints = await run("forks", shared_url)
+    assert (code, told.splitlines()) == (0, ["0", "['a', 'b']"]), complaints
+
+
+@pytest.mark.parametrize(("how", "code"), [("segfault", -signal.SIGSEGV), ("exit", 0)])
+@pytest.mark.case("F17", "F19")
+async def test_a_job_that_ends_its_process_ends_as_a_crash_loop(
+    tmp_path: Path, how: str, code: int
+) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    async with QueueService(url) as service:
+        job = await service.add_job("q", "poison", how, max_crashes=2)
+        neighbour = await service.add_job("q", "good", delay=0.2)
+        for _ in range(2):
+            assert (await run("dies", url))[0] == code
+        service.handler("q", "good")(lambda job: "well")
+        async with service.worker(poll_interval=0.05):
+            assert await neighbour.wait(timeout=PATIENCE) == "well"
+            async with asyncio.timeout(PATIENCE):
+                while not (ended := await job.refresh()).state.is_finished:
+                    await asyncio.sleep(0.02)
+    assert (ended.state, ended.reason) == (JobState.FAILED, Reason.CRASH_LOOP)
+    assert (ended.crashes, ended.failures) == (2, 0)
