@@ -21,7 +21,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 BY_HAND = {"worker", "run", "job", "open", "close"}
 """What takes the same arguments by `**knobs`, or has no twin of its own."""
-NOT_FOR_APPS = {"job_for", "ready", "packed_options", "portable_payload", "handler", "perform"}
+NOT_FOR_APPS = {
+    *("abandon", "handler", "job_for", "packed_options", "perform", "portable_payload", "ready"),
+    "stand_on",
+}
 
 
 @pytest.mark.parametrize(

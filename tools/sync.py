@@ -28,7 +28,7 @@ PARTS = Path(__file__).with_name("sync.txt")
 OWN = {
     # Written by hand.
     QueueService: {"open", "close", "run", "worker", "transaction", "job", "queue", "job_for",
-                   "ready"},
+                   "ready", "stand_on", "abandon"},
     Job: {"packed_options", "portable_payload"},
     ClaimedJob: set(vars(Job)),
     Queue: set(),

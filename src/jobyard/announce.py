@@ -128,6 +128,13 @@ class Announcer:
         if task is not asyncio.current_task():
             await task
 
+    def abandon(self) -> None:
+        """End the subscription, whatever is in the log."""
+        task, self._task = self._task, None
+        self._backend = self._ready = None
+        if task is not None and not task.done():
+            task.cancel()
+
     def _start(self) -> None:
         if self._task is None and self._backend is not None and self._listeners:
             loop = asyncio.get_running_loop()

@@ -58,6 +58,11 @@ class Caller:
             self._is_closed = True
             self._portal.close()
 
+    def reset(self) -> None:
+        """Close, and be as if there had been no call yet."""
+        self.close()
+        self._is_closed = False
+
     def block(self, call: Callable[[], Any], within: object = None) -> Any:
         """Run a call of the service and block until it has ended.
 

@@ -139,9 +139,14 @@ class Handlers:
         self.version += 1
         return handler
 
-    def surround(self, hook: Callable[..., Any]) -> None:
+    def surround(self, hook: Callable[..., Any], *, outermost: bool = False) -> None:
         """Have each run go through a function."""
-        self.around.append(hook)
+        self.around.insert(0 if outermost else len(self.around), hook)
+        self.version += 1
+
+    def unwrap(self, hook: Callable[..., Any]) -> None:
+        """Have runs go through a function no more."""
+        self.around.remove(hook)
         self.version += 1
 
     def find(self, queue: str, name: str) -> Handler | None:

@@ -57,6 +57,13 @@ class Waiters:
             task.cancel()
             await asyncio.wait([task])
 
+    def abandon(self) -> None:
+        """Look no more, and let whoever still waits be cancelled with their loop."""
+        task, self._task = self._task, None
+        self._waiting.clear()
+        if task is not None and not task.done():
+            task.cancel()
+
     def _forget(self, job_id: str, ended: asyncio.Future[JobRecord | None]) -> None:
         waiters = self._waiting.get(job_id, [])
         if ended in waiters:

@@ -37,6 +37,8 @@ Migrate = Literal["auto", "check", "off"]
 class Lifetime:
     """The part of a service that connects; the other parts use what it holds."""
 
+    backend: Backend
+
     def __init__(
         self,
         store: str | Backend | None = None,
@@ -50,18 +52,37 @@ class Lifetime:
         if migrate not in {"auto", "check", "off"}:
             msg = f'migrate is "auto", "check" or "off", not {migrate!r}'
             raise ConfigError(msg)
-        self.backend = _backend(store, namespace, clock)
+        self._is_open = self._is_connected = self._opens_itself = False
+        self.stand_on(_backend(store, namespace, clock))
         self.payloads = Payloads(codecs)
         self.hooks = Hooks()
         self._migrate = migrate
         self._strict = strict
-        self._adds = Coalescer(self.backend)
-        self._waiters = Waiters(self.backend)
         self._announcer = Announcer()
         self._undeclared: set[str] = set()
         self._opening: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
-        self._is_open = False
-        self._is_connected = False
+
+    def stand_on(self, backend: Backend, *, opens_itself: bool = False) -> None:
+        """Use another backend from now on: what a test puts in the store's place.
+
+        With `opens_itself` the first call opens it. Raises `ConfigError` while the service is open.
+        """
+        if self._is_open:
+            msg = f"the service is open on {self.backend.url}: close it first"
+            raise ConfigError(msg)
+        self.backend = backend
+        self._adds = Coalescer(backend)
+        self._waiters = Waiters(backend)
+        self._opens_itself = opens_itself
+
+    def abandon(self) -> None:
+        """Be closed at once, without waiting for anything: what waits or listens is cancelled.
+
+        For a store that ends with the test. One with connections would leak them: `close` that.
+        """
+        self._is_open = self._is_connected = False
+        self._waiters.abandon()
+        self._announcer.abandon()
 
     @property
     def resources(self) -> dict[str, Any]:
@@ -217,7 +238,10 @@ class Lifetime:
 
     async def _usable(self) -> None:
         """Wait until this service may be used: every call begins here."""
-        self._check_open()
+        if not self._is_open:
+            if self._opens_itself:
+                await self.open()
+            self._check_open()
         if self._undeclared:
             for name in sorted(self._undeclared):
                 await self.backend.control(name, Declare())
