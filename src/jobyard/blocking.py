@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
-from jobyard.durations import Duration
+from jobyard.durations import Duration, to_ms
 from jobyard.errors import BackendClosed
 from jobyard.portal import Portal, close_at_exit, run_here
 from jobyard.service import QueueService
+from jobyard.service.arriving import open_for
 from jobyard.worker import Worker as AsyncWorker
 from jobyard.worker import WorkerStats
 
@@ -48,6 +49,19 @@ class Caller:
             if not self._is_open:
                 self._portal.call(self.service.open)
                 self._is_open = True
+
+    def open_for(self, worker: AsyncWorker, seconds: float | None) -> bool:
+        """Connect, waiting for a store that is not there yet; tell whether it is open.
+
+        It is not if the worker was stopped meanwhile.
+        """
+        with self._opening:
+            self._is_closed = False
+            if not self._is_open:
+                self._is_open = self._portal.call(
+                    lambda: open_for(worker, self.service.open, seconds=seconds)
+                )
+            return self._is_open
 
     def close(self) -> None:
         """Stop what runs and let go of the store; again is no error."""
@@ -178,10 +192,15 @@ class Worker:
         """Stop, as `stop` does; raises what `run` raised."""
         self._caller.block(lambda: self._inner.__aexit__(kind, error, trace))
 
-    def run_until_signal(self) -> None:
-        """Work until SIGTERM or SIGINT, a second of which gives up the runs."""
+    def run_until_signal(self, wait_for_store: Duration | None = None) -> None:
+        """Work until SIGTERM or SIGINT, a second of which gives up the runs.
+
+        A store that is not there yet is waited for: so many seconds, or as long as it takes.
+        """
+        seconds = None if wait_for_store is None else to_ms(wait_for_store, "wait_for_store") / 1000
         with self._stopped_by_signals():
-            self.run()
+            if self._caller.open_for(self._inner, seconds):
+                self.run()
 
     def stop(self, timeout: Duration | None = None) -> None:
         """Claim no more, let the runs end for `timeout` seconds, then give their jobs back."""

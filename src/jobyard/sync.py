@@ -697,12 +697,13 @@ class QueueService:
         """Make a worker: `jobyard.QueueService.worker` takes the same arguments."""
         return Worker(self._caller.in_loop(lambda: self._inner.worker(**knobs)), self._caller)
 
-    def run(self, **knobs: Any) -> None:
+    def run(self, *, wait_for_store: Duration | None = None, **knobs: Any) -> None:
         """Work until SIGTERM or SIGINT: the first lets runs end, a second gives them up.
 
-        The arguments are those of `jobyard.QueueService.worker`.
+        A store that cannot be reached yet is tried again for `wait_for_store` seconds, by default
+        for as long as it takes. The other arguments are those of `jobyard.QueueService.worker`.
         """
-        self.worker(**knobs).run_until_signal()
+        self.worker(**knobs).run_until_signal(wait_for_store)
 
     def _wrap(self, value: Any) -> Any:
         match value:

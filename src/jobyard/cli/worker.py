@@ -70,6 +70,14 @@ def worker(  # noqa: PLR0913 - one for each option of the command
             help="Leave jobs of its queues that have no handler to other workers, or fail them.",
         ),
     ] = UnknownNames.LEAVE,
+    wait_for_store: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="How long to try for a store that cannot be reached yet; 0: not again.",
+            show_default="as long as it takes",
+        ),
+    ] = None,
     log_level: Annotated[
         LogLevel, typer.Option(case_sensitive=False, help="What to log to stderr.")
     ] = LogLevel.INFO,
@@ -103,6 +111,7 @@ def worker(  # noqa: PLR0913 - one for each option of the command
             poll_interval=poll_interval,
             shutdown_timeout=shutdown_timeout,
             orphan_policy=orphan_policy.value,
+            wait_for_store=wait_for_store,
         )
     )
 

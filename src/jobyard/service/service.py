@@ -10,7 +10,7 @@ from weakref import WeakSet
 from jobyard.backend import Backend
 from jobyard.clock import Clock
 from jobyard.definition import Define, Definition
-from jobyard.durations import Duration
+from jobyard.durations import Duration, to_ms
 from jobyard.flowcontrol import RateLimit
 from jobyard.handle import Job
 from jobyard.handlers import BatchOptions, Handler, HandlerKind, Handlers, OnError
@@ -24,6 +24,7 @@ from jobyard.plan import Plan
 from jobyard.queue import Queue
 from jobyard.retention import RetentionPolicy
 from jobyard.run import Run
+from jobyard.service.arriving import open_for
 from jobyard.service.burying import Burying
 from jobyard.service.fetching import Fetching
 from jobyard.service.flowing import Flowing
@@ -286,28 +287,32 @@ class QueueService(Scheduling, Following, Flowing, Limiting, Burying, Fetching):
         orphan_policy: Literal["leave", "fail"] = "leave",
         schedules: bool = True,
         name: str | None = None,
+        wait_for_store: Duration | None = None,
     ) -> None:
         """Work until SIGTERM or SIGINT: the first lets runs end, a second gives them up.
 
-        Opens the service if it is not open, and then closes it too. The options are those of
-        `worker`.
+        Opens the service if it is not open, and then closes it too. A store that cannot be reached
+        yet is tried again for `wait_for_store` seconds, by default for as long as it takes, each
+        time with a warning in the log; what waiting does not mend, such as a wrong password or a
+        store of a newer version, is raised at once. The other options are those of `worker`.
         """
+        seconds = None if wait_for_store is None else to_ms(wait_for_store, "wait_for_store") / 1000
         opened_here = not self._is_open
-        await self.open()
+        worker = self.worker(
+            queues=queues,
+            channels=channels,
+            concurrency=concurrency,
+            lease=lease,
+            poll_interval=poll_interval,
+            shutdown_timeout=shutdown_timeout,
+            orphan_policy=orphan_policy,
+            schedules=schedules,
+            name=name,
+        )
         try:
-            worker = self.worker(
-                queues=queues,
-                channels=channels,
-                concurrency=concurrency,
-                lease=lease,
-                poll_interval=poll_interval,
-                shutdown_timeout=shutdown_timeout,
-                orphan_policy=orphan_policy,
-                schedules=schedules,
-                name=name,
-            )
             with stop_on_signals(worker):
-                await worker.run()
+                if await open_for(worker, self.open, seconds=seconds):
+                    await worker.run()
         finally:
             if opened_here:
                 await self.close()

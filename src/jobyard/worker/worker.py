@@ -276,6 +276,10 @@ class Worker:
         self.begin_stop(timeout)
         await self._has_ended.wait()
 
+    async def ended(self) -> None:
+        """Wait until it has ended, or was stopped before it began."""
+        await self._has_ended.wait()
+
     # -- from beginning to end ----------------------------------------------------------------
 
     async def _live(self) -> None:

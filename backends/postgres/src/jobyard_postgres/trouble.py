@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -56,6 +57,21 @@ MEANINGS: Final[dict[str, tuple[type[JobyardError], str]]] = {
 }
 
 
+REFUSALS: Final = re.compile(
+    r"authentication failed|no password supplied|no pg_hba\.conf entry"
+    r"|(role|database) \"[^\"]*\" does not exist|is not permitted to log in"
+    r"|permission denied for database|does not support SSL|certificate verify failed"
+)
+"""What a server, or the driver, says when it will not have the user, the password or the database.
+
+The driver passes on no code for what happens while it connects. A server whose messages are in
+another language than English is taken for one that cannot be reached.
+"""
+
+REFUSED: Final = frozenset({"28", "3D"})
+"""The classes of the codes that say the same of a connection that was made."""
+
+
 @contextlib.contextmanager
 def translating(secrets: tuple[str, ...] = ()) -> Iterator[None]:
     """Raise the driver's errors as ours, the original as the cause."""
@@ -75,7 +91,10 @@ def translated(error: psycopg.Error, secrets: tuple[str, ...] = ()) -> JobyardEr
     text = str(error).strip() or type(error).__name__
     for secret in secrets:
         text = text.replace(secret, "***")
-    if isinstance(error, psycopg.OperationalError) and (code is None or code[:2] in "08 28 3D"):
+    is_refusal = code is None and REFUSALS.search(text) is not None
+    if isinstance(error, psycopg.OperationalError) and (is_refusal or (code or "")[:2] in REFUSED):
+        return BackendError(f"PostgreSQL refuses the user, the password or the database: {text}")
+    if isinstance(error, psycopg.OperationalError) and (code is None or code[:2] == "08"):
         return BackendUnavailable(f"PostgreSQL cannot be reached: {text}")
     if code == "42501":
         return BackendError(f"the rights of the database user forbid it: {text}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import secrets
@@ -96,9 +97,10 @@ def make_private(path: Path) -> None:
     try:
         _make_private(path.resolve())
     except OSError as error:
-        raise BackendUnavailable(
-            f"the database {path} cannot be created: {error.strerror}"
-        ) from error
+        text = f"the database {path} cannot be created: {error.strerror}"
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StoreFull(text) from error
+        raise (BackendUnavailable if error.errno in PASSING else misplaced)(text) from error
 
 
 def _make_private(path: Path) -> None:
@@ -116,11 +118,24 @@ def _make_private(path: Path) -> None:
         draft.unlink()
 
 
+PASSING: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EIO})
+"""What keeps a file from being made that may be over by itself."""
+
+
+def misplaced(text: str) -> BackendUnavailable:
+    """Say that no file can be there until a person changes something: waiting does not help."""
+    error = BackendUnavailable(text)
+    error.transient = False
+    return error
+
+
 def check_folder(path: Path) -> None:
-    """Raise `BackendUnavailable` if there is no folder for the file to be in."""
+    """Raise `BackendUnavailable` if the file cannot be where it should."""
+    if path.is_dir():
+        raise misplaced(f"the database {path} cannot be opened: it is a folder")
     folder = path.absolute().parent
     if not folder.is_dir():
-        raise BackendUnavailable(
+        raise misplaced(
             f"the folder {folder} of the database does not exist; create it, or correct the URL: "
             "an absolute path has four slashes, as in sqlite:////var/lib/jobs.db"
         )

@@ -95,7 +95,8 @@ class Life(Chapter):
         with pytest.raises(BackendUnavailable) as raised:
             await handle.open()
         await handle.close()
-        assert raised.value.transient
+        if yard.harness.server() is not None:  # which may be there again later; a file may not
+            assert raised.value.transient
         password = handle.url.password
         if password:
             error: BaseException | None = raised.value
