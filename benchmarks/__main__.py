@@ -1,4 +1,4 @@
-"""The command: `python -m benchmarks [--quick] [--only W4,W6]`."""
+"""The command: `python -m benchmarks [--quick] [--only W4,W6]`, or `compare`, or `soak`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Final
 
 from rich.console import Console
 
-from benchmarks import machine, report
+from benchmarks import compare, machine, report, soak
 from benchmarks.bench import Bench
 from benchmarks.children import ROOT
 from benchmarks.sizes import FULL, QUICK, SIZES
@@ -22,17 +22,25 @@ from benchmarks.works import WORKS
 
 LEAST_WIDTH: Final = 124
 
+OTHERS: Final = {"compare": compare.main, "soak": soak.main}
+"""The first word that runs something else than the works."""
+
 
 def read_arguments(words: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Measure jobyard, the store alone beside it."
+        prog="python -m benchmarks",
+        description="Measure jobyard, the store alone beside it.",
+        epilog="Also: python -m benchmarks compare --help, python -m benchmarks soak --help.",
     )
     parser.add_argument("--store", choices=sorted(STORES), default="sqlite")
     parser.add_argument("--quick", action="store_true", help="about a minute; rough figures")
     parser.add_argument("--size", choices=sorted(SIZES), help="how much; --quick is --size quick")
     parser.add_argument(
         "--only", metavar="W1,W2", type=_works, default=list(WORKS), help="some of the works"
+    )
+    parser.add_argument(
+        "--depths", type=_numbers, metavar="N,M", help="how many jobs wait, for SCALE"
     )
     parser.add_argument("--rounds", type=int, metavar="N", help="this many rounds")
     parser.add_argument("--folder", type=Path, help="measure on the disk of this folder")
@@ -50,12 +58,20 @@ def _works(text: str) -> list[str]:
     return works
 
 
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in text.split(","))
+
+
 def main(words: list[str]) -> int:
     """Run the works asked for; answer 1 if one missed what is required of it."""
+    if words and words[0] in OTHERS:
+        return OTHERS[words[0]](words[1:])
     arguments = read_arguments(words)
     sizes = SIZES[arguments.size] if arguments.size else QUICK if arguments.quick else FULL
     if arguments.rounds:
         sizes = replace(sizes, rounds=arguments.rounds)
+    if arguments.depths:
+        sizes = replace(sizes, depths=arguments.depths)
     console = Console()
     console.width = max(console.width, LEAST_WIDTH)
     store = STORES[arguments.store]

@@ -46,7 +46,7 @@ class Bench:
             self.store.discard(url)
 
 
-def check_once(ran: Sequence[int], expected: range) -> None:
+def check_once(ran: Sequence[int], expected: Sequence[int]) -> None:
     """Raise unless exactly the expected jobs ran, each once."""
     if sorted(ran) != list(expected):
         raise WrongRun(f"{len(expected)} jobs were to run once each, {len(ran)} runs were seen")

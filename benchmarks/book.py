@@ -52,6 +52,10 @@ class Book:
         figure.values.append(value)
         return figure
 
+    def find(self, work: str, name: str) -> Figure:
+        """Return a figure that was noted."""
+        return self._figures[work, name]
+
     def rate(self, work: str, name: str, jobs: int, seconds: float) -> Figure:
         """Add jobs a second."""
         return self.note(work, name, "jobs/s", jobs / seconds)

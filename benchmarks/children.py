@@ -23,13 +23,14 @@ class Child:
     """A process that gets ready, begins when told to, and answers with facts."""
 
     def __init__(self, role: str, url: str, **options: object) -> None:
+        self._start(
+            role, [sys.executable, "-m", "benchmarks.child", role, url, json.dumps(options)]
+        )
+
+    def _start(self, role: str, command: Sequence[str], **how: Any) -> None:
         self._role = role
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.child", role, url, json.dumps(options)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+        self._process: subprocess.Popen[str] = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **how
         )
 
     def _read(self) -> Facts:

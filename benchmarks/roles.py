@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import resource
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
+from benchmarks.book import percentile
 from benchmarks.jobs import NAME, QUEUE, decode, encode, opened, payload
 from benchmarks.stage import Facts, Stage
 from benchmarks.stores import store_for
-from jobyard import Job, QueueService
+from jobyard import Backoff, Job, QueueService, RetentionPolicy, Retry
 from jobyard.ids import new_lease_id
 from jobyard.lease import Claim, Done, Settlement, Source
 
@@ -45,6 +47,12 @@ def peak_bytes() -> int:
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
+
+
+def now_bytes() -> int:
+    """Return the memory that this process has now."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) * 1024
 
 
 # -- adding -----------------------------------------------------------------------------------
@@ -192,6 +200,47 @@ async def drain_some(url: str, stage: Stage, options: Facts) -> Facts:
     return {**facts, "seconds": (ended - began) / 1e9, "ran": numbers}
 
 
+async def fill_mixed(url: str, stage: Stage, options: Facts) -> Facts:
+    """Add jobs to several queues, each with one of several priorities and one retry."""
+    queues, priorities, bulk = options["queues"], options["priorities"], options["bulk"]
+    async with QueueService(url) as service:
+        stage.begin()
+        for place, queue in enumerate(queues):
+            numbers = range(place, options["jobs"], len(queues))
+            for first in range(0, len(numbers), bulk):
+                jobs = [
+                    (NAME, payload(number), {"priority": priorities[number % len(priorities)]})
+                    for number in numbers[first : first + bulk]
+                ]
+                await service.add_jobs(queue, jobs, attempts=2, backoff=Backoff.fixed(0))
+    return {}
+
+
+async def drain_mixed(url: str, stage: Stage, options: Facts) -> Facts:
+    """Process what waits in several queues; some of ten jobs fail at their first attempt."""
+    logging.getLogger("jobyard").setLevel(logging.ERROR)  # one line a failed run is not the work
+    service = QueueService(url)
+    numbers: list[int] = []
+    failed: list[int] = []
+
+    async def send(job: Job) -> None:
+        number = job.data["user_id"]
+        if number % 10 < options["failing"] and job.attempt == 1:
+            failed.append(number)
+            raise Retry
+        numbers.append(number)
+
+    for queue in options["queues"]:
+        service.register_worker(queue, NAME, send)
+    async with service:
+        worker = service.worker(concurrency=options["concurrency"])
+        stage.begin()
+        watch = Watch()
+        await worker.run_until_idle()
+        facts = watch.facts()
+    return {**facts, "ran": numbers, "failed": failed}
+
+
 # -- waiting ----------------------------------------------------------------------------------
 
 
@@ -255,19 +304,81 @@ async def call_and_hear(url: str, stage: Stage, options: Facts) -> Facts:
 
 async def idle(url: str, stage: Stage, options: Facts) -> Facts:
     """Wait for jobs that do not come; tell what share of a core that took."""
-    ear = Ear(url)
-    async with ear.service:
-        worker = ear.service.worker()
+    with store_for(url).counting(url) as operations:
+        ear = Ear(url)
+        async with ear.service:
+            worker = ear.service.worker()
+            running = asyncio.create_task(worker.run())
+            await asyncio.sleep(options["settle"])
+            stage.say(ready=True)
+            await stage.told()
+            before = operations()
+            watch = Watch()
+            await asyncio.sleep(options["seconds"])
+            facts = watch.facts()
+            asked = operations() - before
+            await worker.stop()
+            await running
+    return {
+        "share": facts["cpu"] / facts["seconds"],
+        "operations": asked / facts["seconds"],
+        "peak": peak_bytes(),
+    }
+
+
+async def soak(url: str, stage: Stage, options: Facts) -> Facts:
+    """Add jobs at a steady rate and run them, telling of each window of time."""
+    rate, windows, window = options["rate"], options["windows"], options["window"]
+    ran = bytearray(int(rate * window) * windows)
+    left = len(ran)
+    called: dict[int, int] = {}
+    delays: list[float] = []
+    finished = asyncio.Event()
+    service = QueueService(url, retention=RetentionPolicy(completed=options["keep"]))
+
+    @service.handler(QUEUE, NAME)
+    async def send(job: Job) -> None:
+        nonlocal left
+        number = job.data["user_id"]
+        ran[number] = min(ran[number] + 1, 255)
+        delays.append((time.monotonic_ns() - called.pop(number)) / 1e6)
+        left -= 1
+        if not left:
+            finished.set()
+
+    async def add(number: int) -> None:
+        called[number] = time.monotonic_ns()
+        await service.add_job(QUEUE, NAME, payload(number))
+
+    async def steadily(numbers: range) -> None:
+        began = time.monotonic()
+        for place, number in enumerate(numbers):
+            ahead = began + place / rate - time.monotonic()
+            if ahead > 0:
+                await asyncio.sleep(ahead)
+            await add(number)
+
+    async with service:
+        worker = service.worker(concurrency=50)
         running = asyncio.create_task(worker.run())
-        await asyncio.sleep(options["settle"])
-        stage.say(ready=True)
-        await stage.told()
-        watch = Watch()
-        await asyncio.sleep(options["seconds"])
-        facts = watch.facts()
+        stage.begin()
+        size = len(ran) // windows
+        for first in range(0, len(ran), size):
+            watch = Watch()
+            await steadily(range(first, first + size))
+            seen = sorted(delays) or [0.0]
+            delays.clear()
+            stage.say(
+                seconds=watch.facts()["seconds"],
+                jobs=len(seen),
+                p50=percentile(seen, 50),
+                p99=percentile(seen, 99),
+                memory=now_bytes() / 2**20,
+            )
+        await finished.wait()
         await worker.stop()
         await running
-    return {"share": facts["cpu"] / facts["seconds"], "peak": peak_bytes()}
+    return {"jobs": len(ran), "wrong": sum(times != 1 for times in ran)}
 
 
 ROLES: Final[dict[str, Role]] = {
@@ -281,9 +392,12 @@ ROLES: Final[dict[str, Role]] = {
         backend_drain,
         drain,
         drain_some,
+        fill_mixed,
+        drain_mixed,
         call,
         hear,
         call_and_hear,
         idle,
+        soak,
     )
 }

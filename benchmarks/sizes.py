@@ -27,6 +27,10 @@ class Sizes:
     depth_drain: int
     weighed: int
     idle_seconds: float
+    mixed: int
+    begins: int
+    workers: tuple[int, ...]
+    depths: tuple[int, ...]
 
 
 FULL: Final = Sizes(
@@ -47,6 +51,10 @@ FULL: Final = Sizes(
     depth_drain=20_000,
     weighed=100_000,
     idle_seconds=10.0,
+    mixed=20_000,
+    begins=5,
+    workers=(1, 2, 4),
+    depths=(0, 10_000, 1_000_000),
 )
 
 QUICK: Final = Sizes(
@@ -67,6 +75,10 @@ QUICK: Final = Sizes(
     depth_drain=10_000,
     weighed=20_000,
     idle_seconds=4.0,
+    mixed=10_000,
+    begins=3,
+    workers=(1, 2, 4),
+    depths=(0, 10_000, 100_000),
 )
 
 TINY: Final = Sizes(
@@ -87,6 +99,10 @@ TINY: Final = Sizes(
     depth_drain=100,
     weighed=500,
     idle_seconds=0.2,
+    mixed=200,
+    begins=1,
+    workers=(1, 2),
+    depths=(0, 200),
 )
 
 SIZES: Final = {sizes.name: sizes for sizes in (FULL, QUICK, TINY)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 Facts = dict[str, Any]
 
@@ -13,10 +13,13 @@ Facts = dict[str, Any]
 class Stage:
     """Says when the process is ready, and waits until it may begin, or shall end."""
 
+    def __init__(self, answers: TextIO = sys.stdout) -> None:
+        self._answers = answers
+
     def say(self, **facts: object) -> None:
         """Write a line."""
-        sys.stdout.write(json.dumps(facts) + "\n")
-        sys.stdout.flush()
+        self._answers.write(json.dumps(facts) + "\n")
+        self._answers.flush()
 
     def begin(self) -> None:
         """Say that all is ready; return when told to begin."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Final, LiteralString
@@ -178,6 +179,27 @@ class PostgresStore(Store):
             ).fetchone()
         assert row is not None
         return int(row[0] or 0)
+
+    operation: ClassVar[str] = "transactions"
+
+    @classmethod
+    @contextmanager
+    def counting(cls, url: str) -> Iterator[Callable[[], int]]:
+        """Count the transactions in the database, as the server's statistics have them."""
+        parameters = parameters_of(url)
+        name = parameters["dbname"]
+        elsewhere = psycopg.connect(**{**parameters, "dbname": "postgres"}, autocommit=True)
+        with elsewhere as connection:
+
+            def count() -> int:
+                row = connection.execute(
+                    "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = %s",
+                    (name,),
+                ).fetchone()
+                assert row is not None
+                return int(row[0])
+
+            yield count
 
     @classmethod
     def describe(cls) -> dict[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -162,11 +163,39 @@ class RedisStore(Store):
                 client.unlink(key)
 
     @classmethod
+    def address(cls, url: str) -> str:
+        """Return the URL of the server, which has one place at a time then."""
+        return url.partition("?")[0]
+
+    @classmethod
+    def clear(cls, url: str) -> None:
+        """Empty the server."""
+        with connect(url) as client:
+            client.flushall()
+
+    @classmethod
     def weigh(cls, url: str) -> int:
         """Return the memory of the server, which has one place when it is asked."""
         with connect(url) as client:
             used: int = client.info("memory")["used_memory"]
             return used
+
+    operation: ClassVar[str] = "commands, those in scripts counted too"
+
+    @classmethod
+    @contextmanager
+    def counting(cls, url: str) -> Iterator[Callable[[], int]]:
+        """Count the commands of the server, but those that ask for the number."""
+        asked = 0
+        with connect(url) as client:
+
+            def count() -> int:
+                nonlocal asked
+                asked += 1
+                processed: int = client.info("stats")["total_commands_processed"]
+                return processed - asked
+
+            yield count
 
     @classmethod
     def describe(cls) -> dict[str, str]:

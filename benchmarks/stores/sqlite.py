@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Final
+from unittest.mock import patch
 
 from benchmarks.jobs import QUEUE, decode
 from benchmarks.stores.store import RawDrain, Store
@@ -156,6 +158,23 @@ class SqliteStore(Store):
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         connection.close()
         return path_of(url).stat().st_size
+
+    operation: ClassVar[str] = "statements"
+
+    @classmethod
+    @contextmanager
+    def counting(cls, url: str) -> Iterator[Callable[[], int]]:  # noqa: ARG003 - counts them all
+        """Count the statements of the connections that this process opens from now on."""
+        statements: list[str] = []
+        usual = sqlite3.connect
+
+        def connect_and_trace(*how: Any, **more: Any) -> sqlite3.Connection:
+            connection: sqlite3.Connection = usual(*how, **more)
+            connection.set_trace_callback(statements.append)
+            return connection
+
+        with patch.object(sqlite3, "connect", connect_and_trace):
+            yield lambda: len(statements)
 
     @classmethod
     def describe(cls) -> dict[str, str]:

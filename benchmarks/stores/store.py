@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -38,9 +39,27 @@ class Store(ABC):
         """Remove a place and all that is in it."""
 
     @classmethod
+    def address(cls, url: str) -> str:
+        """Return the URL of a place as other programs take it."""
+        return url
+
+    @classmethod
+    def clear(cls, url: str) -> None:
+        """Remove a place that another program has filled."""
+        cls.discard(url)
+
+    @classmethod
     @abstractmethod
     def weigh(cls, url: str) -> int:
         """Return how many bytes a place takes that nobody has open."""
+
+    operation: ClassVar[str]
+    """What `counting` counts."""
+
+    @classmethod
+    @abstractmethod
+    def counting(cls, url: str) -> AbstractContextManager[Callable[[], int]]:
+        """Count what is asked of the store from now on, by what this process opens later."""
 
     @classmethod
     @abstractmethod

@@ -33,6 +33,8 @@ def w7(bench: Bench) -> None:
             facts = child.result()
         share = book.note("W7", "idle worker, share of a core", "%", facts["share"] * 100)
         book.at_most(share, 1.0)
+        what = f"idle worker, {bench.store.operation}"
+        book.note("W7", what, "a minute", facts["operations"] * 60)
         book.note("W7", "worker's peak memory, idle", "MiB", facts["peak"] / MIB)
 
 

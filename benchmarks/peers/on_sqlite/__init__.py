@@ -1,0 +1,1 @@
+"""The peers that keep their jobs in SQLite, and jobyard."""

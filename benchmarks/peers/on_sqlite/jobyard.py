@@ -1,0 +1,14 @@
+"""jobyard on SQLite."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from benchmarks.peers.ours import Ours
+
+
+class Jobyard(Ours):
+    """What the page calls jobyard."""
+
+    packages: ClassVar[tuple[str, ...]] = ("jobyard",)
+    settings: ClassVar[str] = "defaults (WAL, synchronous=FULL: every commit is on the disk)"
