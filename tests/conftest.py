@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from redis import Redis
+from tests.patience import PATIENCE
 
 from jobyard import QueueService
 from jobyard.announce import Event
@@ -53,16 +54,14 @@ def flush(url: str) -> None:
 
 STORES: dict[str, Callable[[pytest.FixtureRequest, Path], str]] = {
     "memory": lambda request, folder: f"memory://{folder.name}",
-    "sqlite": lambda request, folder: f"sqlite:///{folder}/jobs.db",
+    # No test is about a power cut, and a disk may take seconds for what is to outlive one.
+    "sqlite": lambda request, folder: f"sqlite:///{folder}/jobs.db?durability=fast",
     "postgres": on_postgres,
     "redis": on_redis,
 }
 
 SHARED = ("sqlite", "postgres", "redis")
 """The stores that several processes may open: rows about processes need one of them."""
-
-DEADLINE = 20.0
-"""Seconds after which waiting for something that should happen at once is a failure."""
 
 
 @pytest.fixture
@@ -142,7 +141,7 @@ class Recorder:
         return [e.name for e in self.events if job_id is None or e.job_id == job_id]
 
     async def until(self, name: str, count: int = 1) -> list[Event]:
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 found = [event for event in self.events if event.name == name]
                 if len(found) >= count:
@@ -161,7 +160,7 @@ def eventually() -> Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]:
     """Wait for something that other tasks or processes bring about."""
 
     async def wait(condition: Callable[[], Awaitable[bool]]) -> None:
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(PATIENCE):
             while not await condition():
                 await asyncio.sleep(0.01)
 

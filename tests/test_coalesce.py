@@ -133,6 +133,6 @@ async def test_an_error_that_cannot_be_copied_reaches_every_caller() -> None:
     store.error = Uncopyable("of a", "driver")
     tasks = await begun(coalescer, unit("a"), unit("b"), unit("c"))
     store.gate.set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(100):
         errors = await asyncio.gather(*tasks, return_exceptions=True)
     assert [str(error) for error in errors] == ["of a driver"] * 3

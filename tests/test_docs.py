@@ -16,7 +16,7 @@ FENCE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
 LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)\s]*)?\)")
 PAGES = [ROOT / "README.md", ROOT / "conformance" / "README.md", *DOCS]
-PATIENCE = 60.0
+PATIENCE = 100.0
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the other processes of the tests do: `child.py ROLE URL ARGUMENT`.
+"""What the other processes of the tests do: `child.py ROLE URL ARGUMENT LEASE`.
 
 One line of JSON a fact; each role says `{"ready": …}` when it has begun.
 """
@@ -20,7 +20,11 @@ def say(**facts: object) -> None:
     sys.stdout.flush()
 
 
-async def work(url: str, concurrency: str) -> None:
+LEASE = float(sys.argv[-1]) if __name__ == "__main__" else 60.0
+"""Seconds that the leases of a worker last."""
+
+
+async def work(url: str, concurrency: str, *, holds: bool = False) -> None:
     """Run the jobs of queue "q" until SIGTERM, saying each start."""
     service = QueueService(url)
 
@@ -32,7 +36,7 @@ async def work(url: str, concurrency: str) -> None:
     @service.handler("q", "hold")
     async def hold(job):
         say(ran=job.data, fence=job.fence, crashes=job.crashes)
-        if job.crashes == 0:
+        if holds:
             await asyncio.sleep(600)
         return os.getpid()
 
@@ -43,8 +47,13 @@ async def work(url: str, concurrency: str) -> None:
 
     async with service:
         say(ready=os.getpid())
-        await service.run(concurrency=int(concurrency), lease=1, poll_interval=0.1)
+        await service.run(concurrency=int(concurrency), lease=LEASE, poll_interval=0.1)
     say(ended=True)
+
+
+async def hold(url: str, concurrency: str) -> None:
+    """Work, and never come to the end of a job that is called "hold"."""
+    await work(url, concurrency, holds=True)
 
 
 async def take_turns(url: str, concurrency: str) -> None:
@@ -59,7 +68,7 @@ async def take_turns(url: str, concurrency: str) -> None:
 
     async with service:
         say(ready=os.getpid())
-        await service.run(concurrency=int(concurrency), lease=1, poll_interval=0.1)
+        await service.run(concurrency=int(concurrency), lease=LEASE, poll_interval=0.1)
 
 
 async def produce(url: str, count: str) -> None:
@@ -113,13 +122,14 @@ async def schedule(url: str, skew: str) -> None:
         say(ran=job.headers["jobyard-tick"])
 
     async with service:
-        await service.add_schedule("k", "q", "tick", every=0.25, catch_up="all")
+        await service.add_schedule("k", "q", "tick", every=0.1, catch_up="all")
         say(ready=os.getpid())
-        await service.run(lease=1, poll_interval=0.25)
+        await service.run(lease=LEASE, poll_interval=0.1)
 
 
 ROLES = {
     "work": work,
+    "hold": hold,
     "produce": produce,
     "take_turns": take_turns,
     "sleep": sleep,
@@ -128,4 +138,4 @@ ROLES = {
 }
 
 if __name__ == "__main__":
-    asyncio.run(ROLES[sys.argv[1]](*sys.argv[2:]))
+    asyncio.run(ROLES[sys.argv[1]](*sys.argv[2:-1]))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 
 from jobyard import JobOptions, JobState, QueueService
 from jobyard.errors import (
@@ -153,7 +154,7 @@ async def test_k030_a_delayed_job_waits_its_time(service: QueueService) -> None:
     stored = await job.refresh()
     assert stored.due_at - stored.created_at == timedelta(seconds=0.3)
     running = asyncio.create_task(service.worker().run())
-    at = await asyncio.wait_for(started, 10)
+    at = await asyncio.wait_for(started, PATIENCE)
     assert at >= stored.due_at
     await service.close()
     await running

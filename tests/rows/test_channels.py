@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.patience import PATIENCE
 
 from jobyard import JobFailed, JobOptions, JobState, QueueService, Reason
 from jobyard.errors import InvalidName, InvalidOption
@@ -91,7 +92,7 @@ async def test_k099_a_service_that_runs_may_fail_unknown_names(service: QueueSer
     job = await service.add_job("q", "unknown")
     running = asyncio.create_task(service.run(orphan_policy="fail", schedules=False, name="strict"))
     with pytest.raises(JobFailed, match="orphaned"):
-        await job.wait(timeout=20)
+        await job.wait(timeout=PATIENCE)
     (worker,) = await service.list_workers()
     assert worker.id.startswith("strict:")
     await service.close()

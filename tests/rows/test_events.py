@@ -7,6 +7,7 @@ import logging
 
 import msgspec
 import pytest
+from tests.patience import PATIENCE
 
 from jobyard import QueueService
 from jobyard.errors import InvalidOption, StoreBusy
@@ -251,7 +252,7 @@ async def test_a_listener_may_close_its_service(url: str, caplog) -> None:
     service.on("finished", finished)
     await service.open()
     await service.add_job("q", "n")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await service.run()
         await closed.wait()
     assert not service.is_connected
@@ -299,7 +300,7 @@ async def test_closing_ends_though_events_never_do(url: str, make, monkeypatch) 
         told.set()
 
     service.on("added", add_two_more)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await service.open()
         await service.add_job("q", "n")
         await told.wait()
@@ -336,18 +337,18 @@ async def test_k132_the_log_is_followed_and_replayed_from_an_event(make) -> None
     while not await _logs(service):
         await asyncio.sleep(0.01)
     jobs = await service.add_jobs("q", [("n", n) for n in range(3)])
-    event = await asyncio.wait_for(first, 20)
+    event = await asyncio.wait_for(first, PATIENCE)
     while event.name != "added":  # what the look at the log has done to the queue
-        event = await asyncio.wait_for(anext(following), 20)
+        event = await asyncio.wait_for(anext(following), PATIENCE)
     seen = [event]
-    seen += [await asyncio.wait_for(anext(following), 20) for _ in range(2)]
+    seen += [await asyncio.wait_for(anext(following), PATIENCE) for _ in range(2)]
     assert [(e.name, e.job_id) for e in seen] == [("added", job.id) for job in jobs]
 
     replayed = third.events(since=seen[0].id)
-    again = [await asyncio.wait_for(anext(replayed), 20) for _ in range(2)]
+    again = [await asyncio.wait_for(anext(replayed), PATIENCE) for _ in range(2)]
     assert again == seen[1:]
     await service.pause_queue("q")
-    news = [await asyncio.wait_for(anext(each), 20) for each in (following, replayed)]
+    news = [await asyncio.wait_for(anext(each), PATIENCE) for each in (following, replayed)]
     assert [(e.name, e.queue) for e in news] == [("paused", "q")] * 2
     for each in (following, replayed):
         await each.aclose()
@@ -368,13 +369,13 @@ async def test_k132_a_time_that_nobody_listened_is_a_gap(make) -> None:
     waiting = asyncio.create_task(anext(following))
     while not await _logs(service):
         await asyncio.sleep(0.01)
-    known = await asyncio.wait_for(waiting, 20)
+    known = await asyncio.wait_for(waiting, PATIENCE)
     await following.aclose()
     await service.add_job("q", "n")  # told to nobody
 
     later = other.events(since=known.id)
     waiting = asyncio.create_task(anext(later))
-    assert (await asyncio.wait_for(waiting, 20)).name in {"gap", "paused", "resumed"}
+    assert (await asyncio.wait_for(waiting, PATIENCE)).name in {"gap", "paused", "resumed"}
     await later.aclose()
 
 

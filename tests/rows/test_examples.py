@@ -10,6 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE
 
 from jobyard import QueueService
 from jobyard.backend import Capability
@@ -18,7 +19,6 @@ from jobyard.plugins import open_backend
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```console\n\$ python (\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-PATIENCE = 60.0
 
 SYSTEMS = ("aide_de_camp", "bearmq", "cuckmq", "nestjs_sqlite_queue", "servcraft")
 PROGRAMS = [

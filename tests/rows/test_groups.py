@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 
 import msgspec
 import pytest
+from tests.patience import PATIENCE
 
 from jobyard import Group, Job, JobState, QueueService
 from jobyard.errors import InvalidOption, LeaseLost
@@ -46,7 +47,7 @@ async def work_off(make, track: Track, workers: int, names: tuple[str, ...] = ("
             service.register_worker("q", name, track.run)
     work = [asyncio.create_task(each.worker(poll_interval=0.05).run()) for each in services]
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while True:
             stats = await services[0].get_stats("q")
             if not stats.waiting + stats.delayed + stats.blocked + stats.active:
@@ -122,10 +123,13 @@ async def test_k102_a_group_is_free_when_its_job_ends(service: QueueService) -> 
         if job.data == "fails":
             raise RuntimeError
         if job.data == "takes too long":
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
 
-    datas = ("succeeds", "fails", "takes too long", "is last")
-    jobs = [await service.add_job("q", "n", data, group="g", timeout=0.05) for data in datas]
+    datas = {"succeeds": 600, "fails": 600, "takes too long": 0.05, "is last": 600}
+    jobs = [
+        await service.add_job("q", "n", data, group="g", timeout=timeout)
+        for data, timeout in datas.items()
+    ]
     assert await service.run_until_idle() == 4
     assert ends == ["succeeds", "fails", "takes too long", "is last"]
     assert (await jobs[-1].refresh()).state is JobState.COMPLETED
@@ -143,7 +147,7 @@ async def test_k102_a_retried_head_holds_its_group(service: QueueService) -> Non
             raise RuntimeError
 
     running = asyncio.create_task(service.worker(poll_interval=0.05).run())
-    await second.wait(timeout=20)
+    await second.wait(timeout=PATIENCE)
     assert ran == [(1, 1), (1, 2), (2, 1)]
     await service.close()
     await running

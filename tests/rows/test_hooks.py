@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 import pytest
+from tests.patience import PATIENCE
 
 from jobyard import Backoff, Discard, JobState, Reason, Retry
 from jobyard.errors import ConfigError, InvalidOption
@@ -126,7 +127,7 @@ async def test_workers_share_what_is_got_ready_before_the_first(service) -> None
     assert told == []
     workers = [service.worker(poll_interval=0.05) for _ in range(2)]
     running = [asyncio.create_task(worker.run()) for worker in workers]
-    assert await job.wait(timeout=20) == "a client"
+    assert await job.wait(timeout=PATIENCE) == "a client"
     await workers[0].stop()
     assert told == ["start", "also"]
     await workers[1].stop()

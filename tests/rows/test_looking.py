@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.patience import PATIENCE
 
 from jobyard import JobNotFound, JobState, LeaseLost, QueueService, Reason
 from jobyard.errors import (
@@ -220,10 +221,10 @@ async def test_k070_cancel_a_running_job_from_elsewhere(service: QueueService, m
 
     job = await service.add_job("q", "n")
     work = asyncio.create_task(service.worker(lease=0.6).run())
-    await asyncio.wait_for(started.wait(), 10)
+    await asyncio.wait_for(started.wait(), PATIENCE)
     assert await other.cancel_job(job.id, running=True)
     with pytest.raises(Exception, match="cancelled"):
-        await job.wait(timeout=10)
+        await job.wait(timeout=PATIENCE)
     assert (await job.refresh()).state is JobState.CANCELLED
     await service.close()
     await work
@@ -304,7 +305,7 @@ async def test_k057_b03_who_lost_its_lease_changes_nothing(service: QueueService
     job = await other.add_job("q", "n", attempts=5)
     (late,) = await other.claim("q", lease=0.05)
     work = asyncio.create_task(service.worker(poll_interval=0.02).run())
-    assert await job.wait(timeout=20) == "in time"
+    assert await job.wait(timeout=PATIENCE) == "in time"
     ended = await job.refresh()
     assert (ended.crashes, ended.failures) == (1, 0)
     assert ended.fence > late.fence

@@ -6,6 +6,7 @@ import asyncio
 import os
 
 import pytest
+from tests.patience import PATIENCE
 
 from jobyard import JobOptions, QueueService
 from jobyard.errors import (
@@ -32,7 +33,7 @@ async def test_k001_a_url_is_all_it_takes(url: str) -> None:
     async with service:
         job = await service.add_job("emails", "send", {"to": "ada"})
         assert await service.run_until_idle() == 1
-        assert await job.wait(timeout=5) == "ada"
+        assert await job.wait(timeout=PATIENCE) == "ada"
 
 
 async def test_k003_ten_may_migrate_at_once(url: str) -> None:
@@ -217,7 +218,7 @@ async def test_closing_stops_all_workers_at_the_same_time(url: str) -> None:
     await service.add_jobs("q", [("n", 1), ("n", 2)])
     workers = [service.worker(concurrency=1, poll_interval=0.05) for _ in range(2)]
     runs = [asyncio.create_task(worker.run()) for worker in workers]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await running.wait()
         closing = asyncio.create_task(service.close())
         await asyncio.sleep(0)
@@ -235,7 +236,7 @@ async def test_who_waits_for_a_job_is_told_that_the_service_was_closed(url: str)
     service = QueueService(url)
     await service.open()
     job = await service.add_job("q", "n")
-    waiting = asyncio.create_task(job.wait(timeout=20))
+    waiting = asyncio.create_task(job.wait(timeout=PATIENCE))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     await service.close()
@@ -253,10 +254,10 @@ async def test_an_error_of_the_store_reaches_who_waits_and_not_the_next(
     with monkeypatch.context() as patched:
         patched.setattr(service.backend, "get", get)
         with pytest.raises(StorageTooNew):
-            await job.wait(timeout=20)
+            await job.wait(timeout=PATIENCE)
     service.register_worker("q", "n", lambda: "done")
     await service.run_until_idle()
-    assert await job.wait(timeout=20) == "done"
+    assert await job.wait(timeout=PATIENCE) == "done"
 
 
 async def test_ping_and_connection_info(service: QueueService) -> None:

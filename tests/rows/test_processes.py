@@ -9,18 +9,19 @@ import json
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE
 
 from jobyard import JobFailed, JobState, QueueService, RateLimit, Reason
 from jobyard.errors import StoreBusy
 
 CHILD = Path(__file__).with_name("child.py")
-PATIENCE = 60.0
 
 
 class Child:
@@ -71,9 +72,9 @@ class Child:
 async def spawn() -> AsyncIterator[Callable]:
     children: list[Child] = []
 
-    async def start(role: str, url: str, argument: object) -> Child:
+    async def start(role: str, url: str, argument: object, lease: float = 60) -> Child:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, str(CHILD), role, url, str(argument)),
+            *(sys.executable, str(CHILD), role, url, str(argument), str(lease)),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
@@ -107,9 +108,14 @@ async def freeze_outside_a_write(child: Child, service: QueueService) -> None:
 
 
 async def all_done(service: QueueService, count: int) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while (await service.get_stats("q")).completed < count:
-            await asyncio.sleep(0.05)
+    """Wait for so many jobs, as long as some are done all the time."""
+    done, since = 0, time.monotonic()
+    while done < count:
+        assert time.monotonic() - since < PATIENCE, f"no more than {done} were done"
+        now = (await service.get_stats("q")).completed
+        if now > done:
+            done, since = now, time.monotonic()
+        await asyncio.sleep(0.05)
 
 
 @pytest.mark.case("B28")
@@ -127,6 +133,7 @@ async def test_k003_ten_processes_migrate_at_once(shared_url: str, spawn, tmp_pa
 
 
 @pytest.mark.case("N29", on=("sqlite",))
+@pytest.mark.timeout(900)
 async def test_k010_k058_every_job_runs_exactly_once(shared_url: str, spawn) -> None:
     count = 20_000
     async with QueueService(shared_url) as service:
@@ -147,17 +154,20 @@ async def test_k010_k058_every_job_runs_exactly_once(shared_url: str, spawn) -> 
 async def test_k054_the_jobs_of_a_killed_worker_run_again(shared_url, spawn, record) -> None:
     async with QueueService(shared_url) as service:
         seen = record(service, "stalled")
-        jobs = await service.add_jobs("q", [("hold", n) for n in range(5)])
-        first = await spawn("work", shared_url, 10)
-        await first.until(lambda said: sum("ran" in fact for fact in said) == 5)
+        jobs = await service.add_jobs("q", [("hold", n, {"max_crashes": 100}) for n in range(5)])
+        first = await spawn("hold", shared_url, 10, lease=1)
+        await first.until(lambda said: len({fact["ran"] for fact in said if "ran" in fact}) == 5)
         await first.end(signal.SIGKILL)
         second = await spawn("work", shared_url, 10)
         results = await asyncio.gather(*(job.wait(timeout=PATIENCE) for job in jobs))
         assert set(results) == {second.process.pid}
-        assert len(await seen.until("stalled", 5)) == 5
+        assert {event.job_id for event in await seen.until("stalled", 5)} == {j.id for j in jobs}
+        starts = Counter(f["ran"] for each in (first, second) for f in each.said if "ran" in f)
         for job in jobs:
             ended = await job.refresh()
-            assert (ended.crashes, ended.failures) == (1, 0)
+            assert ended.failures == 0
+            # One, unless the first lost its lease before it was killed, and began again.
+            assert 1 <= starts[job.data] - 1 <= ended.crashes == ended.fence - 1
 
 
 @pytest.mark.case("F16")
@@ -166,7 +176,7 @@ async def test_k055_a_job_that_kills_its_workers_ends(shared_url: str, spawn) ->
         job = await service.add_job("q", "poison", 0, max_crashes=2)
         bystander = await service.add_job("q", "quick", 1, delay=0.5)
         for crashes in range(2):
-            worker = await spawn("work", shared_url, 1)
+            worker = await spawn("work", shared_url, 1, lease=2)
             said = await worker.until(lambda said: any(f.get("ran") == 0 for f in said))
             assert next(f for f in said if f.get("ran") == 0)["crashes"] == crashes
             assert await worker.end(signal.SIGTERM) == -signal.SIGKILL
@@ -182,8 +192,8 @@ async def test_k055_a_job_that_kills_its_workers_ends(shared_url: str, spawn) ->
 @pytest.mark.case("Z01", "Z03")
 async def test_k057_a_frozen_worker_cannot_settle_what_another_finished(shared_url, spawn) -> None:
     async with QueueService(shared_url) as service:
-        job = await service.add_job("q", "hold", 0)
-        frozen = await spawn("work", shared_url, 1)
+        job = await service.add_job("q", "hold", 0, max_crashes=100)
+        frozen = await spawn("hold", shared_url, 1, lease=1)
         await frozen.until(lambda said: any("ran" in fact for fact in said))
         await freeze_outside_a_write(frozen, service)
         other = await spawn("work", shared_url, 1)
@@ -212,19 +222,24 @@ async def test_k142_a_killed_worker_is_listed_no_longer_than_its_lease(
     shared_url: str, spawn, eventually
 ) -> None:
     async with QueueService(shared_url) as service:
-        worker = await spawn("work", shared_url, 3)
+        short = await spawn("work", shared_url, 3, lease=1)
+        long = await spawn("work", shared_url, 3, lease=600)
 
-        async def listed() -> bool:
-            return [each.pid for each in await service.list_workers()] == [worker.process.pid]
+        async def pids() -> set[int | None]:
+            return {each.pid for each in await service.list_workers()}
 
-        await eventually(listed)
-        await worker.end(signal.SIGKILL)
-        assert await listed()
+        async def both_are_listed() -> bool:
+            return await pids() == {short.process.pid, long.process.pid}
+
+        await eventually(both_are_listed)
+        for worker in (short, long):
+            await worker.end(signal.SIGKILL)
 
         async def is_gone() -> bool:
-            return await service.list_workers() == []
+            return short.process.pid not in await pids()
 
         await eventually(is_gone)
+        assert await pids() == {long.process.pid}
 
 
 async def test_a_job_of_another_process_wakes_a_worker(shared_url: str, spawn) -> None:
@@ -252,9 +267,11 @@ async def test_k121_k125_each_tick_is_fired_once(shared_url: str, spawn) -> None
     """Eight schedulers whose clocks are wrong by up to half a minute; one is killed."""
     skews = (0, 30, -30, 10, -10, 25, -25, 1)
     async with QueueService(shared_url) as service:
-        children = await asyncio.gather(*(spawn("schedule", shared_url, skew) for skew in skews))
+        children = await asyncio.gather(
+            *(spawn("schedule", shared_url, skew, lease=1) for skew in skews)
+        )
         victim = children[0]
-        for child, ticks in ((victim, 3), (children[-1], 6)):
+        for child, ticks in ((victim, 2), (children[-1], 3)):
             await child.until(lambda said, n=ticks: sum("ran" in fact for fact in said) >= n)
             await victim.end(signal.SIGKILL)
         for child in children[1:]:
@@ -266,15 +283,9 @@ async def test_k121_k125_each_tick_is_fired_once(shared_url: str, spawn) -> None
         )
     assert len(instants) == schedule.fired
     assert instants[-1] == schedule.last_at
-    assert schedule.next_at == schedule.last_at + timedelta(seconds=0.25)
+    assert schedule.next_at == schedule.last_at + timedelta(seconds=0.1)
     steps = {after - before for before, after in itertools.pairwise(instants)}
-    assert steps == {timedelta(seconds=0.25)}, "each tick once, none left out"
-
-
-async def all_are_completed(service: QueueService, count: int) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while (await service.get_stats("q")).completed < count:
-            await asyncio.sleep(0.05)
+    assert steps == {timedelta(seconds=0.1)}, "each tick once, none left out"
 
 
 @pytest.mark.contract(0, 2)
@@ -286,10 +297,13 @@ async def test_k100_groups_keep_their_order_over_processes_that_die(
         jobs = await service.add_jobs(
             "q", [("turn", [key, n], {"group": key}) for n in range(length) for key in groups]
         )
-        children = [await spawn("take_turns", shared_url, 10) for _ in range(4)]
+        # The one to be killed has leases that last as long as it takes to find out.
+        children = [
+            await spawn("take_turns", shared_url, 10, lease=lease) for lease in (3, 60, 60, 60)
+        ]
         await children[0].until(lambda said: len(said) > 40)
         await children[0].end(signal.SIGKILL)
-        await all_are_completed(service, len(jobs))
+        await all_done(service, len(jobs))
     for child in children[1:]:
         assert await child.end(signal.SIGTERM) == 0
     turns = [fact for child in children for fact in child.said if "job" in fact]
@@ -314,7 +328,7 @@ async def test_k096_a_rate_holds_over_processes(shared_url: str, spawn: Callable
         await service.limit_queue("q", rate=RateLimit(100, per=1))
         children = [await spawn("work", shared_url, 10) for _ in range(4)]
         await service.add_jobs("q", [("quick", n) for n in range(300)])
-        await all_are_completed(service, 300)
+        await all_done(service, 300)
         starts = sorted(
             job.started_at for job in await service.list_jobs("q", limit=300) if job.started_at
         )
@@ -323,4 +337,4 @@ async def test_k096_a_rate_holds_over_processes(shared_url: str, spawn: Callable
     assert len(starts) == 300
     for sooner, later in zip(starts, starts[100:], strict=False):
         assert later - sooner >= timedelta(seconds=1), "101 starts within a second"
-    assert starts[-1] - starts[0] < timedelta(seconds=10), "and the rate is used"
+    assert max(Counter(starts).values()) >= 10, "what the rate allows is taken at once"

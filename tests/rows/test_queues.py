@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 
 import pytest
+from tests.patience import PATIENCE
 
 from jobyard import QueueService
 from jobyard.errors import HandlerExists, QueueNotFound
@@ -45,11 +45,11 @@ async def test_k090_a_pause_holds_everywhere(make, eventually) -> None:
     await one.pause_queue("q")
     held = [await one.add_job("q", "n") for _ in range(3)]
     release.set()
-    await running.wait(timeout=10)
+    await running.wait(timeout=PATIENCE)
     stats = await (await make()).get_stats("q")
     assert (stats.is_paused, stats.waiting, stats.paused) == (True, 3, 3)
     await one.resume_queue("q")
-    await asyncio.gather(*(job.wait(timeout=10) for job in held))
+    await asyncio.gather(*(job.wait(timeout=PATIENCE) for job in held))
     assert (await one.get_stats("q")).paused == 0
     await other.close()
     await work
@@ -66,13 +66,13 @@ async def test_k091_a_worker_pauses_alone(service: QueueService) -> None:
     resting.pause()
     tasks = [asyncio.create_task(worker.run()) for worker in (resting, busy)]
     job = await service.add_job("q", "n", 1)
-    await job.wait(timeout=10)
+    await job.wait(timeout=PATIENCE)
     await busy.stop()
     second = await service.add_job("q", "n", 2)
     with pytest.raises(TimeoutError):
         await second.wait(timeout=0.3)
     resting.resume()
-    await second.wait(timeout=10)
+    await second.wait(timeout=PATIENCE)
     await service.close()
     await asyncio.gather(*tasks)
 
@@ -109,11 +109,9 @@ async def test_k095_throughput_does_not_hang_on_the_poll(service: QueueService) 
         return None
 
     service.register_worker("q", "n", n)
-    work = asyncio.create_task(service.worker(concurrency=5, poll_interval=1).run())
-    began = time.monotonic()
+    work = asyncio.create_task(service.worker(concurrency=5, poll_interval=20).run())
     jobs = await service.add_jobs("q", [("n", n) for n in range(200)])
-    await jobs[-1].wait(timeout=10)
-    assert time.monotonic() - began < 5
+    await jobs[-1].wait(timeout=PATIENCE)  # with a poll for each batch it would be 800 s
     await service.close()
     await work
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.patience import PATIENCE
 
 from jobyard import JobState, QueueService
 from jobyard.errors import StoreBusy
@@ -21,7 +22,7 @@ async def started_job(service: QueueService, body):
     job = await service.add_job("q", "n", attempts=1)
     worker = service.worker(poll_interval=0.05)
     task = asyncio.create_task(worker.run())
-    await asyncio.wait_for(started.wait(), 10)
+    await asyncio.wait_for(started.wait(), PATIENCE)
     return job, worker, task
 
 
@@ -88,11 +89,11 @@ async def test_k156_a_worker_survives_a_failing_store_without_spinning(service) 
 
     service.backend.settle = service.backend.claim = failing
     task = asyncio.create_task(service.worker(poll_interval=0.05).run())
-    await asyncio.wait_for(four_calls.wait(), 20)
+    await asyncio.wait_for(four_calls.wait(), PATIENCE)
     assert calls[3] - calls[0] > 0.2
     service.backend.settle, service.backend.claim = settle, claim
     job = await service.add_job("q", "n")
-    await asyncio.wait_for(ran.wait(), 15)
-    await job.wait(timeout=10)
+    await asyncio.wait_for(ran.wait(), PATIENCE)
+    await job.wait(timeout=PATIENCE)
     await service.close()
     await task

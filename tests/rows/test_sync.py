@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import flask
 import pytest
+from tests.patience import PATIENCE
 
 from jobyard import Backoff, JobFailed, JobNotFound, JobState
 from jobyard.errors import BackendClosed, ConfigError, InvalidOption
@@ -52,7 +53,7 @@ def test_b08_a_script_adds_and_runs_and_looks(service: QueueService) -> None:
     done = job.refresh()
     assert (done.result, done.progress, done.logs()) == (42, 50, ["working"])
     with pytest.raises(JobFailed, match="no"):
-        lost.wait(timeout=20)
+        lost.wait(timeout=PATIENCE)
     assert [each.id for each in service.iter_jobs("q", state="delayed")] == [j.id for j in others]
     others[0].promote()
     others[1].remove()
@@ -100,14 +101,14 @@ def test_b08_a_worker_runs_in_a_thread_and_is_stopped_from_another(service: Queu
     @service.handler("q", "n")
     def slow(job):
         began.set()
-        may_end.wait(20)
+        may_end.wait(PATIENCE)
         return "ended"
 
     worker = service.worker(concurrency=2)
     thread = threading.Thread(target=worker.run)
     thread.start()
     job = service.add_job("q", "n")
-    assert began.wait(20)
+    assert began.wait(PATIENCE)
     assert (worker.active, worker.is_running) == (1, True)
     stopper = threading.Thread(target=worker.stop)
     stopper.start()
@@ -120,7 +121,7 @@ def test_b08_a_worker_runs_in_a_thread_and_is_stopped_from_another(service: Queu
 def test_b08_a_worker_runs_beside_a_block(service: QueueService) -> None:
     service.register_worker("q", "n", lambda job: job.data)
     with service.worker() as worker:
-        assert service.add_job("q", "n", 7).wait(timeout=20) == 7
+        assert service.add_job("q", "n", 7).wait(timeout=PATIENCE) == 7
     assert (worker.is_running, worker.stats.runs) == (False, 1)
 
 
@@ -194,7 +195,7 @@ SCRIPT = textwrap.dedent(
 def test_b08_a_script_that_never_closes_ends_by_itself(shared_url: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, shared_url, "add"],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "added\n", "")
 
@@ -207,7 +208,7 @@ def test_b08_a_signal_ends_the_run_gracefully(shared_url: str) -> None:
     assert process.stdout is not None
     assert [process.stdout.readline() for _ in range(2)] == ["added\n", "ran 1\n"]
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out, err) == (0, "ended 1\n", "")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.patience import PATIENCE
 
 from jobyard import JobState
 from jobyard.backend import Capability
@@ -46,7 +47,7 @@ async def test_k029_what_is_still_to_be_done_does_not_wait_for_the_transaction(
     async with service.transaction() as within:
         service.queue("meanwhile")
         heard = record(service, "added")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await service.add_job("q", "n", 1, within=within)
     assert await service.list_queues() == ["before", "meanwhile", "q"]
     await service.add_job("q", "n", 2)

@@ -20,7 +20,7 @@ from jobyard.failure import unpack_error
 from jobyard.job import JobRecord
 from jobyard.worker import ProcessJob, ThreadJob, Worker, stop_on_signals
 
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = 100
 
 
 def _unreachable() -> None: ...
@@ -206,15 +206,18 @@ async def test_a_thread_is_left_behind_at_its_time_limit_if_it_does_not_look(
     assert "goes on without its lease" in caplog.text
 
 
-async def test_a_thread_that_looks_at_its_token_ends_in_time(service: QueueService) -> None:
-    def handler(job: ThreadJob) -> None:
-        job.cancel_token.wait_in_thread(DEADLINE_SECONDS)
+async def test_a_thread_that_looks_at_its_token_ends_in_time(
+    service: QueueService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("jobyard.worker.slot.GRACE_SECONDS", DEADLINE_SECONDS)
 
-    began = time.monotonic()
+    def handler(job: ThreadJob) -> None:
+        job.cancel_token.wait_in_thread(2 * DEADLINE_SECONDS)
+
     record = await run(service, "thread", handler, timeout=0.1)
 
     assert message(record) == "ran longer than 0.1 s"
-    assert time.monotonic() - began < 4
+    assert "goes on without its lease" not in caplog.text
 
 
 async def test_threads_run_side_by_side_and_end_with_the_worker(service: QueueService) -> None:
@@ -261,11 +264,9 @@ async def test_a_process_that_dies_is_a_failed_run(
 
 
 async def test_a_process_is_killed_at_its_time_limit(service: QueueService) -> None:
-    began = time.monotonic()
-    record = await run(service, "process", sleeps, 60, timeout=0.2)
+    record = await run(service, "process", sleeps, 10 * DEADLINE_SECONDS, timeout=0.2)
 
     assert message(record) == "ran longer than 0.2 s"
-    assert time.monotonic() - began < DEADLINE_SECONDS
 
 
 async def test_what_a_process_prints_does_not_disturb_it(

@@ -19,7 +19,7 @@ from jobyard.errors import BackendError
 from jobyard_postgres.throwaway import Server
 
 TOILER = Path(__file__).with_name("toiler.py")
-PATIENCE = 90.0
+PATIENCE = 120.0
 BATCH = 20
 
 
@@ -67,7 +67,10 @@ class Producer:
         while self.goes_on:
             start = len(self.acknowledged)
             ids = [f"j-{n}" for n in range(start, start + BATCH)]
-            jobs = [("toil", n, {"job_id": job_id}) for n, job_id in enumerate(ids, start)]
+            jobs = [
+                ("toil", n, {"job_id": job_id, "max_crashes": 100})
+                for n, job_id in enumerate(ids, start)
+            ]
             try:
                 await self._service.add_jobs("q", jobs)
             except BackendError as error:
@@ -167,7 +170,7 @@ async def test_what_was_done_for_a_killed_worker_runs_again_and_no_more(
 ) -> None:
     url, file = harmed.create_database("jobs"), tmp_path / "runs"
     async with QueueService(url) as service:
-        await service.add_jobs("q", [("toil", n) for n in range(2_000)])
+        await service.add_jobs("q", [("toil", n, {"max_crashes": 100}) for n in range(2_000)])
         async with toiler(url, file):
             for _ in range(2):
                 seen = len(file.read_text().splitlines()) if file.exists() else 0

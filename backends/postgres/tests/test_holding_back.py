@@ -38,7 +38,7 @@ pytestmark = pytest.mark.anyio
 
 T = TypeVar("T")
 
-PATIENCE = 60.0
+PATIENCE = 100.0
 RARE = 2
 """Seconds that a session may take to come to the lock that it has to wait for."""
 

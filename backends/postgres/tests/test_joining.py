@@ -170,7 +170,7 @@ async def test_workers_are_told_at_the_commit(database: str, service: QueueServi
     connection = await psycopg.AsyncConnection.connect(database)
     async with connection:
         await service.add_job("q", "n", 7, within=connection)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(100):
         await running
     assert ran == [7]
 

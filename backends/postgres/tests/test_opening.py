@@ -46,7 +46,7 @@ async def test_k004_tables_made_by_hand_are_a_working_store(own: str, migrate: M
         service.handler("q", "n")(lambda job: job.data)
         job = await service.add_job("q", "n", 7)
         assert await service.run_until_idle() == 1
-        assert await job.wait(timeout=10) == 7
+        assert await job.wait(timeout=100) == 7
     async with QueueService(f"{own}&schema=x", migrate="auto") as service:
         assert (await service.get_job(job.id)).result == 7
 

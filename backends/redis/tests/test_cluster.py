@@ -37,7 +37,7 @@ def wait_until_ok(server: ThrowawayServer) -> None:
             while b"cluster_state:ok" not in client.execute_command("CLUSTER", "INFO"):
                 await asyncio.sleep(0.01)
 
-    asyncio.run(asyncio.wait_for(wait(), 20))
+    asyncio.run(asyncio.wait_for(wait(), 100))
 
 
 def test_the_node_refuses_a_script_that_strays(node: ThrowawayServer) -> None:

@@ -25,7 +25,7 @@ from jobyard.ids import new_job_id
 from jobyard_redis.throwaway import Product, ThrowawayServer
 
 CREW = Path(__file__).with_name("crew.py")
-PATIENCE = 60.0
+PATIENCE = 120.0
 PRODUCERS = 8
 EACH = 150
 """How many jobs are added after the last fault; those before and during are as many as go."""
@@ -120,7 +120,7 @@ class Producers:
             job_id = new_job_id()
             while True:
                 try:
-                    await self._service.add_job("q", "run", None, job_id=job_id)
+                    await self._service.add_job("q", "run", job_id=job_id, max_crashes=100)
                 except BackendError as error:
                     assert error.transient  # noqa: PT017 - whatever else is a failure
                     self.failed += 1

@@ -97,7 +97,7 @@ async def test_strict_refuses_a_real_server_until_it_keeps_what_it_is_given(
         with pytest.raises(WeakStorage, match=r"appendonly is off.*allkeys-lru"):
             await strict.open()
         client.config_set("appendonly", "yes")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(100):
             while client.info("persistence")["aof_rewrite_in_progress"]:
                 await asyncio.sleep(0.01)
         client.config_set("maxmemory-policy", "noeviction")

@@ -25,7 +25,7 @@ from jobyard_conformance.builders import alone, settlement, spec, want
 from jobyard_redis.backend import RedisBackend
 from jobyard_redis.throwaway import Product, ThrowawayServer
 
-PATIENCE = 30.0
+PATIENCE = 100.0
 
 
 @contextlib.contextmanager

@@ -133,7 +133,7 @@ async def test_k005_a_service_works_on_a_connection_of_the_callers(path: Path) -
         async with service:
             job = await service.add_job("q", "n", number)
             await service.run_until_idle()
-            assert await job.wait(timeout=5) == number
+            assert await job.wait(timeout=100) == number
     assert connection.execute("SELECT count(*) FROM jobyard_job").fetchone()[0] == 2
     connection.close()
 

@@ -20,7 +20,7 @@ from jobyard_conformance.clauses import clause
 from jobyard_conformance.processes import child
 from jobyard_conformance.yard import START, Yard, listed
 
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 SHORT: Final = 300
 """Milliseconds that the lease of a child lasts which is to be killed."""
 

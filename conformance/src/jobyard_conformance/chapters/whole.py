@@ -42,6 +42,8 @@ FOREIGN: Final = 10_000
 
 ROUNDS: Final = 60
 
+TRIES: Final = 8
+
 
 class Whole(Chapter):
     """Atomicity, bytes, visibility, many calls at once."""
@@ -198,7 +200,7 @@ class Whole(Chapter):
                     yard.backend.queues(),
                     yard.backend.find(JobQuery()),
                 )
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await yard.add(spec(f"y{turn}"))
                 assert (await yard.job(f"y{turn}")).state is JobState.WAITING
 
@@ -253,9 +255,11 @@ class Whole(Chapter):
                 tuple(spec(name="mine", queue="elsewhere") for _ in range(FOREIGN)),
             ]
         )
-        # The bound is wide, and the best of three is taken, since other programs run beside: a
-        # claim that looks at each foreign job costs a hundred times more than one that does not.
-        costs = [await self._cost(yard, mine) for _ in range(3)]
+        # The bound is wide, and the best of some tries is taken, since other programs run beside:
+        # a claim that looks at each foreign job costs a hundred times more each time.
+        costs: list[float] = []
+        while not costs or (min(costs) >= 8 * before + 0.000_5 and len(costs) < TRIES):
+            costs.append(await self._cost(yard, mine))
         assert min(costs) < 8 * before + 0.000_5
 
     async def _cost(self, yard: Yard, wish: Claim) -> float:
