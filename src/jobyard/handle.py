@@ -76,6 +76,11 @@ class Job:
         return self._facts.options
 
     @property
+    def packed_payload(self) -> bytes:
+        """The payload as the store keeps it."""
+        return self._facts.payload
+
+    @property
     def is_duplicate(self) -> bool:
         """Whether the add that gave this job found one that was there already."""
         return self.outcome is not None and self.outcome is not AddOutcome.CREATED

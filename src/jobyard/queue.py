@@ -16,7 +16,7 @@ from jobyard.stats import QueueMetrics, QueueStats
 if TYPE_CHECKING:
     from jobyard.service.fetching import ClaimedJob
     from jobyard.service.limiting import QueueLimit
-    from jobyard.service.operating import States
+    from jobyard.service.operating import States, Watcher
     from jobyard.service.producing import NewJob
     from jobyard.service.service import QueueService
 
@@ -155,17 +155,25 @@ class Queue:
         """Let failed jobs run again: `QueueService.retry_jobs`."""
         return await self.service.retry_jobs(self.name, state=state, reset_attempts=reset_attempts)
 
-    async def clean(self, states: States = ("completed", "failed"), *, older_than: Duration) -> int:
+    async def clean(
+        self,
+        states: States = ("completed", "failed"),
+        *,
+        older_than: Duration,
+        progress: Watcher | None = None,
+    ) -> int:
         """Delete old finished jobs: `QueueService.clean_jobs`."""
-        return await self.service.clean_jobs(states, older_than=older_than, queue=self.name)
+        return await self.service.clean_jobs(
+            states, older_than=older_than, queue=self.name, progress=progress
+        )
 
-    async def drain(self, *, delayed: bool = False) -> int:
+    async def drain(self, *, delayed: bool = False, progress: Watcher | None = None) -> int:
         """Delete the waiting jobs: `QueueService.drain_queue`."""
-        return await self.service.drain_queue(self.name, delayed=delayed)
+        return await self.service.drain_queue(self.name, delayed=delayed, progress=progress)
 
-    async def obliterate(self, *, force: bool = False) -> int:
+    async def obliterate(self, *, force: bool = False, progress: Watcher | None = None) -> int:
         """Delete the queue: `QueueService.obliterate_queue`."""
-        return await self.service.obliterate_queue(self.name, force=force)
+        return await self.service.obliterate_queue(self.name, force=force, progress=progress)
 
     async def peek(self, *, limit: int = 1, now: datetime | None = None) -> list[Job]:
         """Show what `claim` would give: `QueueService.peek`."""

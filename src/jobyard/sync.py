@@ -44,7 +44,7 @@ from jobyard.service.flowing import FlowJob
 from jobyard.service.hooking import AroundAdd, Life
 from jobyard.service.lifetime import Migrate
 from jobyard.service.limiting import QueueLimit
-from jobyard.service.operating import States
+from jobyard.service.operating import States, Watcher
 from jobyard.service.producing import NewJob
 from jobyard.service.service import Around
 from jobyard.stats import QueueMetrics, QueueStats
@@ -102,6 +102,11 @@ class Job:
     def resources(self) -> Mapping[str, Any]:
         """What the service's workers share: `service.resources`."""
         return self._inner.resources
+
+    @property
+    def packed_payload(self) -> bytes:
+        """The payload as the store keeps it."""
+        return self._inner.packed_payload
 
     @property
     def is_duplicate(self) -> bool:
@@ -473,19 +478,27 @@ class Queue:
         )
         return found
 
-    def clean(self, states: States = ("completed", "failed"), *, older_than: Duration) -> int:
+    def clean(
+        self,
+        states: States = ("completed", "failed"),
+        *,
+        older_than: Duration,
+        progress: Watcher | None = None,
+    ) -> int:
         """Delete old finished jobs: `QueueService.clean_jobs`."""
-        found: int = self._block(lambda: self._inner.clean(states, older_than=older_than))
+        found: int = self._block(
+            lambda: self._inner.clean(states, older_than=older_than, progress=progress)
+        )
         return found
 
-    def drain(self, *, delayed: bool = False) -> int:
+    def drain(self, *, delayed: bool = False, progress: Watcher | None = None) -> int:
         """Delete the waiting jobs: `QueueService.drain_queue`."""
-        found: int = self._block(lambda: self._inner.drain(delayed=delayed))
+        found: int = self._block(lambda: self._inner.drain(delayed=delayed, progress=progress))
         return found
 
-    def obliterate(self, *, force: bool = False) -> int:
+    def obliterate(self, *, force: bool = False, progress: Watcher | None = None) -> int:
         """Delete the queue: `QueueService.obliterate_queue`."""
-        found: int = self._block(lambda: self._inner.obliterate(force=force))
+        found: int = self._block(lambda: self._inner.obliterate(force=force, progress=progress))
         return found
 
     def peek(self, *, limit: int = 1, now: datetime | None = None) -> list[Job]:
@@ -1162,24 +1175,42 @@ class QueueService:
         *,
         older_than: Duration,
         queue: str | None = None,
+        progress: Watcher | None = None,
     ) -> int:
-        """Delete jobs that finished more than `older_than` seconds ago; return how many."""
+        """Delete jobs that finished more than `older_than` seconds ago; return how many.
+
+        It goes in bounded steps; after each, `progress` is called with the number so far.
+        """
         found: int = self._block(
-            lambda: self._inner.clean_jobs(states, older_than=older_than, queue=queue)
+            lambda: self._inner.clean_jobs(
+                states, older_than=older_than, queue=queue, progress=progress
+            )
         )
         return found
 
-    def drain_queue(self, queue: str, *, delayed: bool = False) -> int:
-        """Delete the waiting jobs of a queue, with `delayed` those too; return how many."""
-        found: int = self._block(lambda: self._inner.drain_queue(queue, delayed=delayed))
+    def drain_queue(
+        self, queue: str, *, delayed: bool = False, progress: Watcher | None = None
+    ) -> int:
+        """Delete the waiting jobs of a queue, with `delayed` those too; return how many.
+
+        `progress` is as for `clean_jobs`.
+        """
+        found: int = self._block(
+            lambda: self._inner.drain_queue(queue, delayed=delayed, progress=progress)
+        )
         return found
 
-    def obliterate_queue(self, queue: str, *, force: bool = False) -> int:
+    def obliterate_queue(
+        self, queue: str, *, force: bool = False, progress: Watcher | None = None
+    ) -> int:
         """Delete a queue with all its jobs, counts and metrics; return how many jobs.
 
         Raises `QueueNotEmpty` while a job of it runs, unless `force` takes it from its worker.
+        `progress` is as for `clean_jobs`.
         """
-        found: int = self._block(lambda: self._inner.obliterate_queue(queue, force=force))
+        found: int = self._block(
+            lambda: self._inner.obliterate_queue(queue, force=force, progress=progress)
+        )
         return found
 
     def claim(

@@ -8,17 +8,27 @@ from typing import Annotated, Final
 
 import typer
 
+from jobyard.cli.add import add
+from jobyard.cli.bench import bench
 from jobyard.cli.demo import demo
 from jobyard.cli.doctor import doctor
+from jobyard.cli.events import events
 from jobyard.cli.failures import Commands, ExitCode
+from jobyard.cli.jobs import jobs
+from jobyard.cli.migrate import migrate
 from jobyard.cli.plugins import plugins
+from jobyard.cli.queues import queue
+from jobyard.cli.schedules import schedules
 from jobyard.cli.stats import stats
+from jobyard.cli.top import top
 from jobyard.cli.worker import worker
+from jobyard.cli.workers import workers
 from jobyard.plugins import Plugins, load_plugins
 
 __all__ = ["build"]
 
-COMMANDS: Final = (demo, worker, stats, doctor, plugins)
+COMMANDS: Final = (demo, worker, add, stats, top, workers, events, migrate, doctor, bench, plugins)
+GROUPS: Final = {"jobs": jobs, "queue": queue, "schedules": schedules}
 
 ENDS: Final = (
     "Exit codes: 0 done; 1 done, but something wants a look (a warning, a difference); "
@@ -36,14 +46,16 @@ def build(installed: Plugins | None = None) -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.callback()(top)
+    app.callback()(root)
     for command in COMMANDS:
         app.command()(command)
+    for name, group in GROUPS.items():
+        app.add_typer(group, name=name)
     add_plugins(app, load_plugins() if installed is None else installed)
     return app
 
 
-def top(
+def root(
     *,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")] = False,
     version: Annotated[

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from jobyard.cli.failures import ExitCode
-from jobyard.cli.store import JsonOption, NamespaceOption, UrlArgument, opened, service_for
+from jobyard.cli.output import make_console, print_json
+from jobyard.cli.store import (
+    JsonOption,
+    NamespaceOption,
+    UrlArgument,
+    UrlOption,
+    either,
+    with_service,
+)
 
 if TYPE_CHECKING:
     from jobyard import QueueService
@@ -18,18 +25,20 @@ __all__ = ["doctor"]
 
 
 def doctor(
-    url: UrlArgument = None, *, namespace: NamespaceOption = None, as_json: JsonOption = False
+    url: UrlArgument = None,
+    *,
+    url_option: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Reach a store, and tell what it really promises as it is set up.
 
     Exit code 0: every promise is kept, with advice or without; 1: there are warnings; 2: the store
     cannot be reached or used.
     """
-    import asyncio  # noqa: PLC0415 - not needed for --help
-
-    found = asyncio.run(examine(service_for(url, namespace)))
+    found = with_service(either(url, url_option), namespace, examine)
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        print_json(found)
     else:
         print_findings(found)
     if any(finding["severity"] == "warning" for finding in found["findings"]):
@@ -38,13 +47,12 @@ def doctor(
 
 async def examine(service: QueueService) -> dict[str, Any]:
     """Ask a store for what it is and promises, as JSON can carry it."""
-    async with opened(service):
-        began = time.perf_counter()
-        health = await service.health()
-        round_trip = time.perf_counter() - began
-        ahead = health.now / 1000 - time.time()
-        findings = await service.inspect()
-        where = service.connection_info()
+    began = time.perf_counter()
+    health = await service.health()
+    round_trip = time.perf_counter() - began
+    ahead = health.now / 1000 - time.time()
+    findings = await service.inspect()
+    where = service.connection_info()
     return {
         "url": where["url"],
         "namespace": where["namespace"],
@@ -61,11 +69,10 @@ async def examine(service: QueueService) -> dict[str, Any]:
 
 def print_findings(found: dict[str, Any]) -> None:
     """Print what was found for people."""
-    from rich.console import Console  # noqa: PLC0415 - not needed for --json
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415 - not needed for --json
     from rich.text import Text  # noqa: PLC0415
 
-    console = Console(highlight=False)
+    console = make_console()
     console.print(Text(f"{found['url']} (namespace {found['namespace']})"))
     console.print(
         Text(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from importlib.metadata import version
 from typing import Any
 
 import typer
 
 from jobyard.cli.failures import ExitCode
+from jobyard.cli.output import make_console, print_json
 from jobyard.cli.store import JsonOption
 from jobyard.plugins import PluginInfo, load_plugins
 
@@ -22,7 +22,7 @@ def plugins(*, as_json: JsonOption = False) -> None:
     """
     found = [describe(plugin) for plugin in load_plugins().installed]
     if as_json:
-        typer.echo(json.dumps({"plugins": found}, indent=2))
+        print_json({"plugins": found})
     else:
         print_table(found)
     if any(plugin["error"] is not None for plugin in found):
@@ -49,11 +49,10 @@ def describe(plugin: PluginInfo) -> dict[str, Any]:
 def print_table(found: list[dict[str, Any]]) -> None:
     """Print the plugins for people."""
     from rich import box  # noqa: PLC0415 - not needed for --json
-    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    console = Console(highlight=False)
+    console = make_console()
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for head in ("plugin", "distribution", "version", "schemes"):
         table.add_column(head, overflow="fold")

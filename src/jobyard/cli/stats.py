@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
-import typer
-
-from jobyard.cli.store import JsonOption, NamespaceOption, UrlArgument, opened, service_for
-from jobyard.errors import QueueNotFound
+from jobyard.cli.output import fits, make_console, print_json, waited
+from jobyard.cli.queues import queues_of
+from jobyard.cli.store import (
+    JsonOption,
+    NamespaceOption,
+    UrlArgument,
+    UrlOption,
+    either,
+    with_service,
+)
+from jobyard.job import JobState
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from jobyard import QueueService
 
 __all__ = ["stats"]
 
-STATES: Final = (
-    "waiting",
-    "delayed",
-    "blocked",
-    "active",
-    "completed",
-    "failed",
-    "cancelled",
-    "stalled",
-    "dead",
-)
+STATES: Final = tuple(state.value for state in JobState)
 ALWAYS: Final = frozenset({"waiting", "delayed", "active", "completed", "failed"})
 """The states with a column of their own even when no job is in them."""
 
@@ -36,37 +31,24 @@ TOTAL: Final = "total"
 
 
 def stats(
-    url: UrlArgument = None, *, namespace: NamespaceOption = None, as_json: JsonOption = False
+    url: UrlArgument = None,
+    *,
+    url_option: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Count the jobs of every queue by state."""
-    import asyncio  # noqa: PLC0415 - not needed for --help
-
-    found = asyncio.run(count(service_for(url, namespace)))
+    found = with_service(either(url, url_option), namespace, count)
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        print_json(found)
     else:
         print_counts(found)
 
 
 async def count(service: QueueService) -> dict[str, Any]:
     """Count the jobs of all queues, as JSON can carry it."""
-    queues: list[dict[str, Any]] = []
-    async with opened(service):
-        where = service.connection_info()
-        for name in await service.list_queues():
-            try:
-                counts = await service.get_stats(name)
-            except QueueNotFound:  # removed since it was listed
-                continue
-            queues.append(
-                {
-                    "queue": name,
-                    **{state: getattr(counts, state) for state in STATES},
-                    "total": counts.total,
-                    "paused": counts.is_paused,
-                    "oldest_wait_seconds": counts.oldest_wait,
-                }
-            )
+    where = service.connection_info()
+    queues = await queues_of(service)
     totals = {state: sum(queue[state] for queue in queues) for state in (*STATES, TOTAL)}
     return {
         "url": where["url"],
@@ -78,10 +60,9 @@ async def count(service: QueueService) -> dict[str, Any]:
 
 def print_counts(found: dict[str, Any]) -> None:
     """Print the counts for people: a table, or lines where it does not fit."""
-    from rich.console import Console  # noqa: PLC0415 - not needed for --json
-    from rich.text import Text  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415 - not needed for --json
 
-    console = Console(highlight=False)
+    console = make_console()
     console.print(Text(f"{found['url']} (namespace {found['namespace']})"))
     if not found["queues"]:
         console.print(Text("no queues: nothing was ever added"))
@@ -93,12 +74,6 @@ def print_counts(found: dict[str, Any]) -> None:
     else:
         for line in lines_of(found):
             console.print(Text(line))
-
-
-def fits(table: Table, console: Console) -> bool:
-    """Tell whether a table needs no more than the width there is."""
-    unbounded = console.options.update(max_width=10_000)
-    return console.measure(table, options=unbounded).maximum <= console.width
 
 
 def table_of(found: dict[str, Any], shown: list[str]) -> Table:
@@ -139,17 +114,3 @@ def lines_of(found: dict[str, Any]) -> list[str]:
         ]
         lines += [TOTAL, "  " + (", ".join(counts) or "empty")]
     return lines
-
-
-def waited(seconds: float | None) -> str:
-    """Write a time of waiting in its largest unit that matters.
-
-    >>> waited(7_300)
-    '2.0 h'
-    """
-    if seconds is None:
-        return "-"
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"

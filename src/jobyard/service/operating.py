@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime
 from typing import Final
 
@@ -34,6 +34,8 @@ PAGE: Final = 500
 REVIVABLE: Final = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.STALLED, JobState.DEAD})
 
 States = JobState | str | Iterable[JobState | str]
+Watcher = Callable[[int], None]
+"""Told, after each bounded step of a long work, how many jobs it is done with so far."""
 
 
 class Operating(Acting):
@@ -174,8 +176,12 @@ class Operating(Acting):
         *,
         older_than: Duration,
         queue: str | None = None,
+        progress: Watcher | None = None,
     ) -> int:
-        """Delete jobs that finished more than `older_than` seconds ago; return how many."""
+        """Delete jobs that finished more than `older_than` seconds ago; return how many.
+
+        It goes in bounded steps; after each, `progress` is called with the number so far.
+        """
         chosen = read_states(states)
         if not chosen <= FINISHED:
             wrong = _listed(chosen - FINISHED)
@@ -184,27 +190,37 @@ class Operating(Acting):
         age = to_ms(older_than, "older_than")
         if queue is not None:
             check_name(queue, "queue name")
-        return await self._sweep(Clean(states=chosen, older_than_ms=age, queue=queue))
+        return await self._sweep(Clean(states=chosen, older_than_ms=age, queue=queue), progress)
 
-    async def drain_queue(self, queue: str, *, delayed: bool = False) -> int:
-        """Delete the waiting jobs of a queue, with `delayed` those too; return how many."""
+    async def drain_queue(
+        self, queue: str, *, delayed: bool = False, progress: Watcher | None = None
+    ) -> int:
+        """Delete the waiting jobs of a queue, with `delayed` those too; return how many.
+
+        `progress` is as for `clean_jobs`.
+        """
         check_name(queue, "queue name")
-        return await self._sweep(Drain(queue=queue, delayed=delayed))
+        return await self._sweep(Drain(queue=queue, delayed=delayed), progress)
 
-    async def obliterate_queue(self, queue: str, *, force: bool = False) -> int:
+    async def obliterate_queue(
+        self, queue: str, *, force: bool = False, progress: Watcher | None = None
+    ) -> int:
         """Delete a queue with all its jobs, counts and metrics; return how many jobs.
 
         Raises `QueueNotEmpty` while a job of it runs, unless `force` takes it from its worker.
+        `progress` is as for `clean_jobs`.
         """
         check_name(queue, "queue name")
-        return await self._sweep(Obliterate(queue=queue, force=force))
+        return await self._sweep(Obliterate(queue=queue, force=force), progress)
 
-    async def _sweep(self, sweep: Sweep) -> int:
+    async def _sweep(self, sweep: Sweep, progress: Watcher | None = None) -> int:
         await self._usable()
         removed = 0
         while True:
             step = await self.backend.sweep(sweep)
             removed += step.removed
+            if progress is not None:
+                progress(removed)
             if not step.more:
                 return removed
 

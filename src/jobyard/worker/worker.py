@@ -168,6 +168,11 @@ class Worker:
         return self._phase in {Phase.RUNNING, Phase.STOPPING, Phase.FORCED}
 
     @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to stop: it claims no more."""
+        return self._phase in {Phase.STOPPING, Phase.FORCED, Phase.STOPPED}
+
+    @property
     def is_paused(self) -> bool:
         """Whether it was told to claim no more for now."""
         return self._pump.is_paused

@@ -1,0 +1,47 @@
+"""Noticing that code has changed, for `jobyard worker --reload`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from jobyard.cli.config import FILE
+
+__all__ = ["change_in", "stamps_of"]
+
+EVERY_SECONDS: Final = 0.5
+LEFT_OUT: Final = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
+
+
+async def change_in(folders: Sequence[Path]) -> str:
+    """Return when a module in one of the folders, or the configuration, is another one."""
+    before = await asyncio.to_thread(stamps_of, folders)
+    while True:
+        await asyncio.sleep(EVERY_SECONDS)
+        now = await asyncio.to_thread(stamps_of, folders)
+        if changed := sorted(path for path, _ in before.items() ^ now.items()):
+            return f"{_shown(changed[0])} has changed"
+        before = now
+
+
+def stamps_of(folders: Sequence[Path]) -> Mapping[str, int]:
+    """Tell when each module in some folders was last written."""
+    return dict(stamp for folder in folders for stamp in _walk(folder))
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, int]]:
+    with suppress(OSError):  # gone meanwhile, or closed to us
+        for entry in list(os.scandir(folder)):
+            if entry.is_dir(follow_symlinks=False):
+                if not entry.name.startswith(".") and entry.name not in LEFT_OUT:
+                    yield from _walk(Path(entry.path))
+            elif (entry.name.endswith(".py") or entry.name == FILE) and entry.is_file():
+                yield entry.path, entry.stat().st_mtime_ns
+
+
+def _shown(path: str) -> str:
+    return os.path.relpath(path)
