@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,10 @@ from jobyard.health import Finding, Severity
 from jobyard.plugins import PluginInfo, Plugins
 
 NONE = Plugins([])
+COMMANDS = (
+    "demo", "worker", "add", "stats", "top", "workers", "events", "migrate", "doctor", "bench",
+    "plugins",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -271,14 +276,48 @@ def test_a_plugin_whose_hook_fails_leaves_the_other_commands(
 def test_the_help_lists_the_commands_and_the_exit_codes_in_80_columns() -> None:
     result = run("--help")
 
-    for command in ("demo", "worker", "stats", "doctor", "plugins"):
+    for command in (*COMMANDS, "jobs", "queue", "schedules"):
         assert f"\n  {command} " in result.stdout
     assert "Exit codes: 0 done; 1 done, but" in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("group", ["jobs", "queue", "schedules"])
+def test_a_group_lists_its_commands(group: str) -> None:
+    result = run(group, "--help")
+
+    assert result.exit_code == 0
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
 def test_the_version_is_shown() -> None:
     assert run("--version").stdout.startswith("jobyard 0.")
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("jobyard qu", "queue"),
+        ("jobyard queue ob", "obliterate"),
+        ("jobyard jobs list --st", "--state"),
+        ("jobyard jobs list --state fa", "failed"),
+    ],
+)
+def test_the_shell_completes_commands_options_and_values(typed: str, offered: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "jobyard"],
+        env={
+            **os.environ,
+            "_JOBYARD_COMPLETE": "complete_bash",
+            "COMP_WORDS": typed,
+            "COMP_CWORD": str(len(typed.split()) - 1),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert offered in ran.stdout.split()
 
 
 def test_an_unknown_command_is_a_usage_error() -> None:

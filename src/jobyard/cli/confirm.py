@@ -12,16 +12,16 @@ __all__ = ["confirm"]
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Go on only if somebody agrees, or has agreed with `--yes`; else end with exit code 2."""
+    """Go on only if somebody agrees, or has agreed with `--yes`; else end with exit code 2.
+
+    It asks on stderr: what is printed stays for programs.
+    """
     if yes:
         return
-    try:
-        agreed = typer.confirm(question, err=True)
-    except typer.Abort:
-        why = "nobody answered; --yes does it without asking"
-    else:
-        if agreed:
-            return
-        why = "the answer was no"
+    print(f"{question} [y/N]: ", end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline()
+    if answer.strip().lower() in {"y", "yes"}:
+        return
+    why = "the answer was no" if answer else "nobody answered; --yes does it without asking"
     print(f"\njobyard: nothing was done: {why}", file=sys.stderr)
     raise typer.Exit(ExitCode.FAILED)

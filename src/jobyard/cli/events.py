@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jobyard.cli.failures import ExitCode
 from jobyard.cli.output import plain, print_json
 from jobyard.cli.shapes import event_shape
 from jobyard.cli.store import NamespaceOption, UrlArgument, UrlOption, either, with_service
@@ -69,7 +70,10 @@ def events(
                 if left == 0:
                     return
 
-    with_service(either(url, url_option), namespace, follow)
+    try:
+        with_service(either(url, url_option), namespace, follow)
+    except KeyboardInterrupt:
+        raise typer.Exit(ExitCode.OK) from None  # it has no other end
 
 
 def show(event: Event, *, as_json: bool) -> None:

@@ -24,6 +24,15 @@ PATIENCE_SECONDS: Final = 5.0
 """How long a request may take to come, and the store to answer."""
 
 LONGEST_HEAD: Final = 16 * 1024
+UNANSWERED: Final = (
+    OSError,
+    TimeoutError,
+    asyncio.IncompleteReadError,
+    asyncio.LimitOverrunError,
+    ValueError,
+)
+"""What becomes of a request that does not come, is too long, or is no HTTP."""
+
 REASONS: Final = {200: "OK", 404: "Not Found", 405: "Method Not Allowed", 503: "Unavailable"}
 
 Address = tuple[str, int]
@@ -72,7 +81,7 @@ class Endpoint:
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request, and close."""
-        with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
+        with suppress(*UNANSWERED):
             async with asyncio.timeout(PATIENCE_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
             method, path, *_ = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")

@@ -11,21 +11,29 @@ from typing import Final
 
 from jobyard.cli.config import FILE
 
-__all__ = ["change_in", "stamps_of"]
+__all__ = ["Changes", "stamps_of"]
 
 EVERY_SECONDS: Final = 0.5
 LEFT_OUT: Final = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
 
 
-async def change_in(folders: Sequence[Path]) -> str:
-    """Return when a module in one of the folders, or the configuration, is another one."""
-    before = await asyncio.to_thread(stamps_of, folders)
-    while True:
-        await asyncio.sleep(EVERY_SECONDS)
-        now = await asyncio.to_thread(stamps_of, folders)
-        if changed := sorted(path for path, _ in before.items() ^ now.items()):
-            return f"{_shown(changed[0])} has changed"
-        before = now
+class Changes:
+    """Notices changes of the modules in some folders, and of the configuration, from now on."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        """Remember how they are."""
+        self._folders = folders
+        self._stamps = stamps_of(folders)
+
+    async def next(self) -> str:
+        """Return when one is another than it was, and say which."""
+        while True:
+            await asyncio.sleep(EVERY_SECONDS)
+            now = await asyncio.to_thread(stamps_of, self._folders)
+            changed = sorted(path for path, _ in self._stamps.items() ^ now.items())
+            self._stamps = now
+            if changed:
+                return f"{_shown(changed[0])} has changed"
 
 
 def stamps_of(folders: Sequence[Path]) -> Mapping[str, int]:

@@ -14,8 +14,8 @@ from jobyard.cli.output import ago, plain, waited
 
 __all__ = ["draw"]
 
-FIXED_LINES: Final = 11
-"""What there is besides rows: two lines of head, three titles with rules, blanks, a foot."""
+FIXED_LINES: Final = 12
+"""What there is besides rows: two lines of head, two tables' heads, a title, a foot, blanks."""
 
 UNITS: Final = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
 ALL: Final = 100_000
@@ -28,8 +28,9 @@ def draw(found: dict[str, Any], *, height: int = ALL, width: int = 80, foot: str
     free = max(3, height - FIXED_LINES)
     failures = found["failures"][: max(1, min(5, free // 6))]
     free = max(2, free - 2 * len(failures))
-    workers = cut(found["workers"], max(1, free // 3), key=lambda worker: worker["active"])
-    queues = cut(found["queues"], max(1, free - len(workers)), key=busyness)
+    lines = min(len(found["workers"]), max(2, free // 3))
+    workers = cut(found["workers"], lines, key=lambda worker: worker["active"])
+    queues = cut(found["queues"], max(2, free - lines), key=busyness)
     name = 20 if width < NARROW else 40
     parts: list[RenderableType] = [
         *head(found),

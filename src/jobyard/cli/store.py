@@ -92,6 +92,7 @@ def warn_of_secrets(url: str, *, variable: str = URL_VARIABLE) -> None:
 @asynccontextmanager
 async def opened(service: QueueService) -> AsyncIterator[None]:
     """Hold a service open; raise `ConfigError` where there is nothing of jobyard's."""
+    _check_shared(service)
     try:
         await service.open()
     except StorageNotPrepared as error:
@@ -103,22 +104,22 @@ async def opened(service: QueueService) -> AsyncIterator[None]:
         )
         raise ConfigError(msg) from error
     try:
-        _warn_of_a_store_of_its_own(service)
         yield
     finally:
         await service.close()
 
 
-def _warn_of_a_store_of_its_own(service: QueueService) -> None:
+def _check_shared(service: QueueService) -> None:
+    """Raise `ConfigError` for a store that nobody but this process could have put jobs into."""
     from jobyard.backend import Capability  # noqa: PLC0415 - not needed for --help
 
     if Capability.SHARED not in service.backend.capabilities:
-        print(
-            f"jobyard: warning: {service.connection_info()['url']} lives in one process, and this "
-            "command is another: it sees a store of its own. Use one that processes share, such "
-            "as sqlite:///jobs.db",
-            file=sys.stderr,
+        msg = (
+            f"{service.connection_info()['url']} lives in one process, and this command is "
+            "another: there is nothing in it to see. Use a store that processes share, such as "
+            "sqlite:///jobs.db"
         )
+        raise ConfigError(msg)
 
 
 def _has_secret(url: str) -> bool:

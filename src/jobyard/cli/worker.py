@@ -175,7 +175,7 @@ def take_place_from_file() -> None:
 
 async def supervise(settings: Settings, processes: int, *, reload: bool) -> int:
     """Run several processes, or one that is started again when its code changes."""
-    from jobyard.cli.reload import change_in  # noqa: PLC0415 - not needed for --help
+    from jobyard.cli.reload import Changes  # noqa: PLC0415 - not needed for --help
     from jobyard.cli.supervisor import Supervisor  # noqa: PLC0415
 
     if sys.platform == "win32":
@@ -186,8 +186,7 @@ async def supervise(settings: Settings, processes: int, *, reload: bool) -> int:
         [sys.executable, "-m", "jobyard", *settings.arguments(number), *below]
         for number in range(processes)
     ]
-    folders = folders_of(settings.app)
-    watch = (lambda: change_in(folders)) if reload else None
+    watch = Changes(folders_of(settings.app)).next if reload else None
     return await Supervisor(commands, watch=watch).run()
 
 
