@@ -1,11 +1,11 @@
 import json
 import logging
-import sys
+from typing import Any
 
 from jobyard.cli.logs import JsonFormatter
 
 
-def written(**extra: object) -> dict:
+def written(**extra: object) -> Any:
     record = logging.makeLogRecord(
         {"name": "jobyard.worker", "levelno": logging.WARNING, "levelname": "WARNING",
          "msg": "run %s\nfailed", "args": ("one",), "created": 1_795_700_000.5, **extra}
@@ -38,8 +38,8 @@ def test_a_fact_does_not_hide_the_message() -> None:
 def test_an_exception_is_told_with_its_traceback() -> None:
     try:
         int("no address")
-    except ValueError:
-        shown = written(exc_info=sys.exc_info())
+    except ValueError as error:
+        shown = written(exc_info=(type(error), error, error.__traceback__))
 
-    assert shown["exception"].startswith("Traceback")
-    assert shown["exception"].endswith("'no address'")
+        assert shown["exception"].startswith("Traceback")
+        assert shown["exception"].endswith("'no address'")

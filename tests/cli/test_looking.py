@@ -82,16 +82,17 @@ def test_events_that_cannot_be_followed(run, url, arguments: list[str], says: st
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 def test_ctrl_c_is_how_following_ends(command: list[str], url: str, store) -> None:
     with subprocess.Popen([*command, "events", url], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
+        pipe = process.stdout
+        assert pipe is not None
 
         async def until_told(service: QueueService) -> None:
-            while not select.select([process.stdout], [], [], 0)[0]:
+            while not select.select([pipe], [], [], 0)[0]:
                 await service.add_job("emails", "send")
                 await asyncio.sleep(0.02)
 
         store(until_told)
         process.send_signal(signal.SIGINT)
-        process.stdout.read()
+        pipe.read()
 
     assert process.returncode == 0
 

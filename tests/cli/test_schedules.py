@@ -1,11 +1,13 @@
 """`jobyard schedules`."""
 
+from typing import Any
+
 import pytest
 
 pytestmark = pytest.mark.usefixtures("url")
 
 
-def add(run, *more: str) -> dict:
+def add(run, *more: str) -> Any:
     return run(
         "schedules", "add", "nightly", "reports", "write", '{"all": true}', *more, "--json"
     ).json

@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from jobyard.cli.stats import STATES, lines_of, print_counts, waited
+from jobyard.cli.output import waited
+from jobyard.cli.stats import STATES, lines_of, print_counts
 
 
 def queue(name: str, **counts: Any) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def test_the_first_rate_is_over_the_minutes() -> None:
 
 
 def test_later_rates_are_over_the_time_watched_up_to_ten_seconds() -> None:
-    rates = Rates()
+    rates, found = Rates(), {}
     for second in range(30):
         # 5 a second at first, 20 a second from second 10 on.
         added = 5 * min(second, 10) + 20 * max(0, second - 10)

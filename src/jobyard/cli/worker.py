@@ -42,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     poll_interval: float = 1.0
     shutdown_timeout: float = 30.0
     orphan_policy: Literal["leave", "fail"] = "leave"
+    wait_for_store: float | None = None
     health: Address | None = None
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.TEXT
@@ -101,6 +102,14 @@ def worker(  # noqa: PLR0913 - one for each option of the command
             help="Leave jobs of its queues that have no handler to other workers, or fail them.",
         ),
     ] = UnknownNames.LEAVE,
+    wait_for_store: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="How long to try for a store that cannot be reached yet; 0: not again.",
+            show_default="as long as it takes",
+        ),
+    ] = None,
     reload: Annotated[
         bool,
         typer.Option("--reload", help="Start again when code below this folder changes."),
@@ -137,6 +146,7 @@ def worker(  # noqa: PLR0913 - one for each option of the command
         poll_interval=poll_interval,
         shutdown_timeout=shutdown_timeout,
         orphan_policy=orphan_policy.value,
+        wait_for_store=wait_for_store,
         health=None if health is None else read_address(health),
         log_level=log_level,
         log_format=log_format,
@@ -226,18 +236,23 @@ async def work(
     from contextlib import AsyncExitStack  # noqa: PLC0415
 
     from jobyard.cli.health import serving  # noqa: PLC0415
+    from jobyard.durations import to_ms  # noqa: PLC0415
+    from jobyard.service.arriving import open_for  # noqa: PLC0415
     from jobyard.worker import stop_on_signals  # noqa: PLC0415
 
-    async with service, AsyncExitStack() as stack:
-        worker = service.worker(
-            queues=chosen,
-            channels=None if settings.channels is None else _split(settings.channels),
-            concurrency=settings.concurrency,
-            lease=settings.lease,
-            poll_interval=settings.poll_interval,
-            shutdown_timeout=settings.shutdown_timeout,
-            orphan_policy=settings.orphan_policy,
-        )
+    patience = settings.wait_for_store
+    seconds = None if patience is None else to_ms(patience, "wait_for_store") / 1000
+    worker = service.worker(
+        queues=chosen,
+        channels=None if settings.channels is None else _split(settings.channels),
+        concurrency=settings.concurrency,
+        lease=settings.lease,
+        poll_interval=settings.poll_interval,
+        shutdown_timeout=settings.shutdown_timeout,
+        orphan_policy=settings.orphan_policy,
+    )
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(service.close)
         stack.enter_context(stop_on_signals(worker))
         if settings.health is not None:
             host, port = await stack.enter_async_context(serving(settings.health, service, worker))
@@ -246,7 +261,8 @@ async def work(
             watching = asyncio.create_task(outlive(parent))
             watching.add_done_callback(lambda _: worker.begin_stop())
             stack.callback(watching.cancel)
-        await worker.run()
+        if await open_for(worker, service.open, seconds=seconds):
+            await worker.run()
 
 
 async def outlive(parent: int) -> None:
