@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from tests.faults.cutting import know
+from tests.faults.handles import opened
+from tests.faults.servers import Harmed, a_postgres, a_redis
 
 from jobyard.backend import Backend
 from jobyard.clock import ManualClock
-from jobyard.plugins import open_backend
 
 
 @pytest.fixture
@@ -19,9 +20,12 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 async def backend(url: str, clock: ManualClock) -> AsyncIterator[Backend]:
-    handle = open_backend(url, clock=clock)
-    await handle.open()
-    await handle.prepare()
-    await know(handle)
-    yield handle
-    await handle.close()
+    async with opened(url, clock=clock) as handle:
+        await know(handle)
+        yield handle
+
+
+@pytest.fixture(scope="session", params=[a_postgres, a_redis], ids=["postgres", "redis"])
+def server(request: pytest.FixtureRequest) -> Iterator[Harmed]:
+    with request.param() as server:
+        yield server

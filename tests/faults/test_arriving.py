@@ -11,15 +11,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from tests.faults.servers import Harmed
 from tests.virtual import VirtualLoop
 
 from jobyard import QueueService
 from jobyard.errors import BackendError, BackendUnavailable, ConfigError, StorageTooNew
-from jobyard_postgres.throwaway import FAST, Server
-from jobyard_redis.throwaway import ThrowawayServer
 
 APP = """
 from jobyard import QueueService
@@ -32,36 +31,6 @@ async def n(job):
 """
 
 PATIENCE = 100.0
-
-
-class Stoppable(NamedTuple):
-    """A server that can be taken away and given back."""
-
-    url: str
-    stop: Callable[[], None]
-    start: Callable[[], object]
-    wrong_password: str
-
-
-@contextmanager
-def a_postgres() -> Iterator[Stoppable]:
-    with Server(settings=FAST) as server:
-        url = server.create_database("late")
-        wrong = url.replace("/late", "/nowhere")
-        yield Stoppable(url, server.stop, server.start, wrong)
-
-
-@contextmanager
-def a_redis() -> Iterator[Stoppable]:
-    with ThrowawayServer() as server:
-        wrong = server.url.replace("//", "//nobody:wrong@")
-        yield Stoppable(server.url, server.stop, server.start, wrong)
-
-
-@pytest.fixture(scope="module", params=[a_postgres, a_redis], ids=["postgres", "redis"])
-def server(request: pytest.FixtureRequest) -> Iterator[Stoppable]:
-    with request.param() as server:
-        yield server
 
 
 @contextmanager
@@ -91,7 +60,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> None:
 
 
 async def test_a_worker_waits_for_its_server_and_works_when_it_is_there(
-    server: Stoppable, tmp_path: Path
+    server: Harmed, tmp_path: Path
 ) -> None:
     server.stop()
     with command(tmp_path, server.url) as process:
@@ -107,7 +76,7 @@ async def test_a_worker_waits_for_its_server_and_works_when_it_is_there(
 
 
 async def test_a_worker_that_waits_for_its_server_can_be_stopped(
-    server: Stoppable, tmp_path: Path
+    server: Harmed, tmp_path: Path
 ) -> None:
     server.stop()
     try:
@@ -120,13 +89,13 @@ async def test_a_worker_that_waits_for_its_server_can_be_stopped(
 
 
 @pytest.mark.case("N13", on=("postgres", "redis"))
-async def test_what_waiting_does_not_mend_ends_a_worker_at_once(server: Stoppable) -> None:
-    service = QueueService(server.wrong_password)
+async def test_what_waiting_does_not_mend_ends_a_worker_at_once(server: Harmed) -> None:
+    service = QueueService(server.wrong)
     service.handler("q", "n")(lambda job: None)
     with pytest.raises(BackendError, match="refuses") as caught:
         await service.run()
     assert not caught.value.transient
-    assert "wrong@" not in str(caught.value)
+    assert "wr0ng" not in str(caught.value)
 
 
 def test_the_command_says_what_it_does_not_wait_for(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 from tests.faults.cutting import DEADLINE, Cut, Moment, answers_are_its_own
+from tests.faults.handles import opened
 
 from jobyard.backend import Backend
 from jobyard.clock import ManualClock
@@ -129,20 +130,19 @@ async def test_a_look_that_is_cut_leaves_its_answer_to_nobody(
 
 @pytest.mark.case("F15")
 async def test_a_preparation_that_is_cut_leaves_nothing_half_done(url: str) -> None:
-    """Ctrl-C cancels what runs: here at the first wait, the second, the fourth and so on."""
-    for doubled in itertools.count():
-        handle = open_backend(url, namespace=f"yard_{doubled}")
-        await handle.open()
-        cut = Cut(handle.prepare(), 2**doubled, Moment.BEGINS)
-        await cut.made()
-        await handle.close()
-        later = open_backend(url, namespace=f"yard_{doubled}")
-        await later.open()
-        await later.prepare()
-        assert await later.is_prepared()
-        await later.add([specs("a")])
-        assert len((await later.claim(want())).leases) == 1
-        await later.close()
+    """Ctrl-C cancels what runs: here at the first wait, the fourth, the sixteenth and so on."""
+    for power in itertools.count():
+        handle = open_backend(url, namespace=f"yard_{power}")
+        try:
+            await handle.open()
+            cut = Cut(handle.prepare(), 4**power, Moment.BEGINS)
+            await cut.made()
+        finally:
+            await handle.close()
+        async with opened(url, namespace=f"yard_{power}") as later:
+            assert await later.is_prepared()
+            await later.add([specs("a")])
+            assert len((await later.claim(want())).leases) == 1
         if cut.came_to_its_end:
             return
 
