@@ -2,6 +2,7 @@
 #
 #   make demo            run the main job on SQLite; DIR=folder chooses the folder to index
 #   make test            everything that has to pass
+#   make soak            chaos runs on every store: RUNS=30 of each, or for HOURS=8
 #   make check           lint, types, layers and the public API, without the tests
 #   make clean           remove the environment and what the tools leave behind
 #
@@ -10,7 +11,7 @@
 VENV ?= .venv
 python = $(VENV)/bin/python
 
-.PHONY: help demo test check clean venv
+.PHONY: help demo test soak check clean venv
 .DEFAULT_GOAL := help
 
 help:
@@ -32,6 +33,9 @@ demo: venv
 
 test: venv
 	@$(python) tools/check.py
+
+soak: venv
+	@$(python) tools/soak.py $(if $(RUNS),--runs $(RUNS)) $(if $(HOURS),--hours $(HOURS))
 
 check: venv
 	@$(python) tools/check.py lint format types layers api sync

@@ -6,6 +6,7 @@ import secrets
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 from functools import cache
+from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from jobyard.backend import Backend, Capability
@@ -14,11 +15,27 @@ from jobyard.edits import Obliterate
 from jobyard.plugins import Plugins, load_plugins, open_backend
 from jobyard.url import BackendUrl
 
-__all__ = ["CannotRun", "Harness", "UrlHarness"]
+__all__ = ["CannotRun", "Harness", "ServerControl", "UrlHarness"]
 
 
 class CannotRun(Exception):
     """A capability is declared, but the harness lacks what its chapter needs."""
+
+
+class ServerControl(Protocol):
+    """What a chaos run does to a server of its own, which keeps what it has acknowledged."""
+
+    async def stop(self) -> None:
+        """Let it end in order."""
+        ...
+
+    async def kill(self) -> None:
+        """End it by SIGKILL, as a crash would."""
+        ...
+
+    async def start(self) -> None:
+        """Start it on what it has kept, and wait until it answers."""
+        ...
 
 
 class Harness(ABC):
@@ -78,6 +95,10 @@ class Harness(ABC):
     async def heal(self) -> bool:
         """Undo `cut`."""
         return False
+
+    def control(self) -> ServerControl | None:
+        """Give what stops, kills and starts the store's server, if it is one of the test's own."""
+        return None
 
     def server(self) -> str | tuple[str, int] | None:
         """Tell where the store's server listens, if it has one: host and port, or a socket."""

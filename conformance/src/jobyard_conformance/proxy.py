@@ -1,4 +1,4 @@
-"""A way to a server that can be cut: bytes go through, answers get lost, connections are reset."""
+"""A way to a server: bytes go through, late or never, answers get lost, connections are reset."""
 
 from __future__ import annotations
 
@@ -17,20 +17,43 @@ class Proxy:
 
     What a client asks still reaches the server. The first answer is thrown away, and with it the
     connection: the client cannot know whether it was heard.
+
+    Each piece is forwarded `delay` seconds late. While `hanging`, none is, and no connection ends;
+    while `refusing`, no connection is taken.
     """
 
     def __init__(self, server: str | tuple[str, int]) -> None:
         """Take where the server listens: host and port, or the path of a socket."""
         self.swallowing = False
         self.swallowed = 0
+        self.delay = 0.0
+        self.refusing = False
+        self._goes_on = asyncio.Event()
+        self._goes_on.set()
         self._server = server
         self._connections: set[asyncio.Task[None]] = set()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    @property
+    def hanging(self) -> bool:
+        """Whether nothing goes through."""
+        return not self._goes_on.is_set()
+
+    @hanging.setter
+    def hanging(self, hangs: bool) -> None:
+        (self._goes_on.clear if hangs else self._goes_on.set)()
+
+    def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Forward one connection until either side ends it."""
-        task = asyncio.current_task()
-        assert task is not None
+        if self.refusing:
+            writer.transport.abort()
+            return
+        task = asyncio.get_running_loop().create_task(self._carry(reader, writer))
         self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+        # Also of one that was ended before it had begun.
+        task.add_done_callback(lambda _: writer.transport.abort())
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream: asyncio.StreamWriter | None = None
         try:
             answers, upstream = await self._connect()
@@ -43,10 +66,8 @@ class Proxy:
         except OSError:
             pass  # the server is not there: neither is this connection
         finally:
-            for each in (writer, upstream):
-                if each is not None:
-                    each.transport.abort()
-            self._connections.discard(task)
+            if upstream is not None:
+                upstream.transport.abort()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if isinstance(self._server, str):
@@ -61,6 +82,9 @@ class Proxy:
                 if answers and self.swallowing:
                     self.swallowed += 1
                     return
+                if self.delay:
+                    await asyncio.sleep(self.delay)
+                await self._goes_on.wait()
                 writer.write(content)
                 await writer.drain()
         except ConnectionError:
@@ -72,6 +96,8 @@ class Proxy:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(2):  # what was aborted is closed in a later turn of the loop
+            await asyncio.sleep(0)
 
 
 @asynccontextmanager
