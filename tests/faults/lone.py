@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import logging
 import os
+import resource
 import sys
 import threading
 
@@ -95,6 +96,29 @@ async def dies(url: str) -> None:
         return "well"
 
     await service.run(concurrency=1, lease=0.5, poll_interval=0.05)
+
+
+async def starves(url: str) -> None:
+    """Have no file descriptor left for a while."""
+    async with QueueService(url) as service:
+        await service.add_job("q", "n", job_id="before")
+        lowest = os.dup(0)  # every descriptor below it is in use
+        os.close(lowest)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+        calls = [service.get_job("before") for _ in range(40)]
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        wrong = [each for each in found if isinstance(each, BaseException)]
+        say(sorted({f"{isinstance(each, BackendError)} {_transient(each)}" for each in wrong}))
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(service.get_job("before") for _ in range(40)))
+        await service.add_job("q", "n", job_id="after")
+        say(sorted([job.id async for job in service.iter_jobs("q")]))
+
+
+def _transient(error: BaseException) -> bool:
+    return bool(getattr(error, "transient", False))
 
 
 if __name__ == "__main__":

@@ -43,6 +43,10 @@ class Harmed(ABC):
     def lock_out(self) -> Callable[[], object]:
         """Take the user's right to be there."""
 
+    @abstractmethod
+    def forget_all(self) -> None:
+        """Lose everything that is stored."""
+
     def be_away(self) -> Callable[[], object]:
         self.stop()
         return self.start
@@ -80,6 +84,11 @@ class HarmedPostgres(Harmed):
 
     def lock_out(self) -> Callable[[], object]:
         return self._alter("NOLOGIN", "LOGIN")
+
+    def forget_all(self) -> None:
+        with self._server.connect("harmed") as connection:
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute(f"CREATE SCHEMA public AUTHORIZATION {USER}".encode())
 
 
 class HarmedRedis(Harmed):
@@ -128,6 +137,9 @@ class HarmedRedis(Harmed):
                 admin.execute_command("ACL", "SETUSER", USER, "on")
 
         return undo
+
+    def forget_all(self) -> None:
+        self._server.clear()
 
     def _cut(self, admin: Redis) -> None:
         admin.execute_command("CLIENT", "KILL", "TYPE", "pubsub")

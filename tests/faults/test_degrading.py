@@ -1,4 +1,4 @@
-"""N01, N14, N15, N17, N20: a server that cannot, for a while; who works with it waits and mends."""
+"""N01, N14, N15, N17, N25: a server that cannot, for a while; who works with it waits and mends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.faults.servers import Harmed
 
 from jobyard import QueueService
-from jobyard.errors import BackendError
+from jobyard.errors import BackendError, StorageNotPrepared
 
 PATIENCE = 100.0
 TRYING = "could not claim and settle"
@@ -96,3 +96,30 @@ async def settled(service: QueueService, job_id: str) -> tuple[str, object, int,
             if job is not None and job.state.is_finished:
                 return job.state.value, job.result, job.failures, job.crashes
             await asyncio.sleep(0.02)
+
+
+@pytest.mark.case("N25", on=("postgres", "redis"))
+async def test_a_server_that_has_lost_everything_is_empty_or_says_that_it_is_not_prepared(
+    server: Harmed,
+) -> None:
+    go_on = asyncio.Event()
+    service = QueueService(server.url)
+
+    @service.handler("q", "held")
+    async def held(job):
+        go_on.set()
+        await asyncio.sleep(0)
+
+    async with service:
+        await service.add_job("q", "other")
+        await asyncio.to_thread(server.forget_all)
+        try:
+            job = await service.add_job("q", "held")
+        except StorageNotPrepared:
+            with pytest.raises(StorageNotPrepared):
+                await service.run_until_idle()
+            await service.migrate()
+            job = await service.add_job("q", "held")
+        assert await service.run_until_idle() == 1
+        assert [each.id for each in await service.list_jobs("q")] == [job.id]
+    assert go_on.is_set()

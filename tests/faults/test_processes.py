@@ -1,4 +1,4 @@
-"""A06, A09, F17, F19, F24: what a process does to a store, and a store to a process."""
+"""A06, A09, F17, F19, F24, R08: what a process does to a store, and a store to a process."""
 
 from __future__ import annotations
 
@@ -50,6 +50,17 @@ async def test_nothing_is_warned_of_in_debug_mode(shared_url: str) -> None:
 async def test_a_forked_child_is_told_and_the_parent_works_on(shared_url: str) -> None:
     code, told, complaints = await run("forks", shared_url)
     assert (code, told.splitlines()) == (0, ["0", "['a', 'b']"]), complaints
+
+
+@pytest.mark.case("R08")
+async def test_a_process_without_a_file_descriptor_left_is_told_and_goes_on_later(
+    shared_url: str,
+) -> None:
+    code, told, complaints = await run("starves", shared_url)
+    assert code == 0, complaints
+    errors, jobs = told.splitlines()
+    assert errors in {"[]", "['True True']"}, "other errors than ours, or ours that are for good"
+    assert jobs == "['after', 'before']"
 
 
 @pytest.mark.parametrize(("how", "code"), [("segfault", -signal.SIGSEGV), ("exit", 0)])

@@ -128,8 +128,8 @@ class Link:
     async def run(self, name: str, *arguments: Argument, again: bool = True) -> Any:
         """Run a script; with `again`, once more if the connection breaks under it."""
         client = self._opened()
-        wanted = script(name, flagged=self._flagged)
         async with self._limited():
+            wanted = script(name, flagged=self._flagged)  # a file, when it is first wanted
             try:
                 return await self._evaluate(client, wanted, arguments)
             except (driver.AuthenticationError, driver.BusyLoadingError):
