@@ -16,6 +16,7 @@ from posixpath import normpath
 from sphinx.application import Sphinx
 
 DOCS = Path(__file__).parent
+CHANGELOG = DOCS.parent / "CHANGELOG.md"
 
 project = "jobyard"
 author = "the jobyard developers"
@@ -55,6 +56,8 @@ LINK = re.compile(r"\[([^\]]*)\]\((?!https?:)([^)\s#]+)(#[^)\s]*)?\)")
 def complete(_app: Sphinx, page: str, source: list[str]) -> None:
     """Make a page of a site out of a page of Markdown."""
     text = source[0]
+    if page == "changelog":
+        text = CHANGELOG.read_text("utf-8").replace("](docs/", "](")
     if page == root_doc:
         text += "".join(_part(caption, pages) for caption, pages in CONTENTS.items())
     source[0] = LINK.sub(lambda link: _within(page, link), text)
