@@ -56,8 +56,8 @@ SIZES: Final = {
             add_together=6_000,
             add_bulk=20_000,
             drain=1.0,
-            start=100,
-            start_pause=0.05,
+            start=60,
+            start_pause=0.03,
         ),
         Sizes(
             name="quick",
@@ -95,7 +95,12 @@ def read_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--only", type=_some(WORKS), default=list(WORKS), metavar="W1,W4")
     names = tuple(dict.fromkeys((OURS, RAW, *(name for some in PEERS.values() for name in some))))
     parser.add_argument("--entrants", type=_some(names), default=list(names), metavar="A,B")
-    parser.add_argument("--rounds", type=int, metavar="N", help="this many rounds")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        metavar="N",
+        help="this many rounds; 0 only chooses how workers are run",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the result")
     parser.add_argument(
         "--append", action="store_true", help="add these rounds to those in the file"
@@ -260,7 +265,8 @@ def run(course: Course, arguments: argparse.Namespace, sizes: Sizes, result: Res
         if "W4" in works or "W5" in works:
             for entrant in field[-1][1]:
                 course.choose(entrant)
-    for number in range(arguments.rounds or sizes.rounds):
+    rounds = sizes.rounds if arguments.rounds is None else arguments.rounds
+    for number in range(rounds):
         for store, those in field:
             if RAW in arguments.entrants:
                 course.raw(store, works)

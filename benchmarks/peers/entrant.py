@@ -62,7 +62,7 @@ class PeerChild(Child):
                     *(entrant.store.scheme, entrant.name, role, url, json.dumps(options)),
                 ],
                 stderr=log,
-                start_new_session=True,
+                process_group=0,
                 env={**os.environ, tally.VARIABLE: str(tally_file)},
             )
 
