@@ -62,8 +62,8 @@ SIZES: Final = {
         Sizes(
             name="quick",
             rounds=3,
-            add_one=500,
-            add_together=1_500,
+            add_one=1_000,
+            add_together=3_000,
             add_bulk=10_000,
             drain=0.4,
             start=40,
@@ -266,7 +266,8 @@ def run(course: Course, arguments: argparse.Namespace, sizes: Sizes, result: Res
             for entrant in field[-1][1]:
                 course.choose(entrant)
     rounds = sizes.rounds if arguments.rounds is None else arguments.rounds
-    for number in range(rounds):
+    begun = len(result.told["slices"])
+    for number in range(begun, begun + rounds):
         for store, those in field:
             if RAW in arguments.entrants:
                 course.raw(store, works)
@@ -301,6 +302,7 @@ def main(words: list[str]) -> int:
     ):
         course = Course(result, sizes, Path(folder), status.update)
         run(course, arguments, sizes, result)
-    result.write(path, command)
+        fsync_ms = machine.fsync_ms(Path(folder))
+    result.write(path, command, fsync_ms)
     print(f"written to {path}")
     return int(bool(result.told["failures"]))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import statistics
+import tempfile
+import time
 from pathlib import Path
 
 
@@ -23,6 +26,18 @@ def describe() -> dict[str, object]:
             name: importlib.metadata.version(name) for name in ("jobyard", "msgspec", "sqlalchemy")
         },
     }
+
+
+def fsync_ms(folder: Path, times: int = 50) -> float:
+    """Tell the median milliseconds that a write of a page takes to be on the disk of a folder."""
+    took = []
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        for _ in range(times):
+            file.write(bytes(4096))
+            began = time.perf_counter()
+            os.fsync(file.fileno())
+            took.append((time.perf_counter() - began) * 1e3)
+    return round(statistics.median(took), 3)
 
 
 def _processor() -> str:

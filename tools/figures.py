@@ -1,6 +1,8 @@
-"""Write what the pages say of speed from one committed result: `figures.py [--check]`.
+"""Write what the pages say of speed from committed results: `figures.py [--check]`.
 
-The result is what `python -m benchmarks compare --json benchmarks/results/comparison.json` wrote.
+What is compared is what `python -m benchmarks compare --json benchmarks/results/comparison.json`
+wrote; what jobyard costs alone is what `python -m benchmarks --store redis --json
+benchmarks/results/alone-redis.json` and its like wrote.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "comparison.json"
+IN_MEMORY = ROOT / "benchmarks" / "results" / "comparison-memory.json"
+ALONE = ROOT / "benchmarks" / "results" / "alone-{store}.json"
 README = ROOT / "README.md"
 PAGE = ROOT / "docs" / "explanation" / "performance.md"
 CHART = ROOT / "docs" / "explanation" / "performance.svg"
@@ -118,7 +122,7 @@ def number(value: float) -> str:
         return f"{round(value, -2):,.0f}"
     if value >= 1_000:
         return f"{round(value, -1):,.0f}"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
 
 
 def cell(figure: Figure | None) -> str:
@@ -184,25 +188,75 @@ def shape(result: Result) -> str:
     )
 
 
-def long(result: Result) -> Iterator[str]:
+def long(result: Result, in_memory: Result | None = None) -> Iterator[str]:
     """Write the page's tables."""
     yield shape(result)
     yield ""
     yield f"![Jobs processed a second by one worker]({CHART.name})"
-    for store, name in STORES.items():
-        if result.entrants(store):
-            yield from store_tables(result, store, name)
+    yield from stores_tables(result, "")
+    if in_memory is not None:
+        yield ""
+        yield "### Where an fsync costs nothing"
+        yield ""
+        yield (
+            "The same on a file system in memory. It favours those that commit once for each job, "
+            "and shows what the programs themselves cost."
+        )
+        yield from stores_tables(in_memory, ", in memory")
+    yield from alone()
     yield ""
     yield "### How it was measured"
     yield ""
-    yield f"- Commit: {result.told['commit']}."
-    for part in result.told["slices"]:
+    for told in (result.told, in_memory.told if in_memory else None):
+        if told is not None:
+            yield from slices(told)
+
+
+def slices(told: dict[str, Any]) -> Iterator[str]:
+    """Name the commit, the sizes and the commands of a result."""
+    sizes = ", ".join(f"{key} {value}" for key, value in told["sizes"].items())
+    yield f"- Commit {told['commit']}; sizes: {sizes}."
+    for part in told["slices"]:
         yield (
             f"- `{part['command']}`, {part['began']}, {part['seconds']} s, "
-            f"load before it {part['load_before'][0]}."
+            f"load before it {part['load_before'][0]}, an fsync {part['fsync_ms']} ms."
         )
-    sizes = ", ".join(f"{key} {value}" for key, value in result.told["sizes"].items())
-    yield f"- Sizes: {sizes}."
+
+
+def stores_tables(result: Result, where: str) -> Iterator[str]:
+    """Write the tables of all stores of a result."""
+    for store, name in STORES.items():
+        if result.entrants(store):
+            yield from store_tables(result, store, name + where)
+
+
+def alone() -> Iterator[str]:
+    """Write what was measured of jobyard without others beside it."""
+    told = {
+        store: json.loads(path.read_text(encoding="utf-8"))
+        for store in STORES
+        if (path := Path(str(ALONE).format(store=store))).exists()
+    }
+    if not told:
+        return
+    figures: dict[tuple[str, str, str], dict[str, Figure]] = {}
+    for store, result in told.items():
+        for figure in result["figures"]:
+            if not figure["name"].startswith(" "):
+                key = (figure["work"], figure["name"], figure["unit"])
+                figures.setdefault(key, {})[store] = Figure(figure["values"], {})
+    yield ""
+    yield "### Alone: at rest, starting, at size"
+    yield ""
+    yield "| work | figure | unit | " + " | ".join(STORES[store] for store in told) + " |"
+    yield "|---|---|---|" + "---|" * len(told)
+    for (work, name, unit), by_store in figures.items():
+        cells = " | ".join(cell(by_store.get(store)) for store in told)
+        yield f"| {work} | {name} | {unit} | {cells} |"
+    yield ""
+    for result in told.values():
+        load = result["machine"]["load_before"][0]
+        yield f"- `{result['command']}`, {result['began']}, load before it {load}."
 
 
 def store_tables(result: Result, store: str, name: str) -> Iterator[str]:
@@ -348,9 +402,12 @@ def with_region(page: Path, lines: Iterator[str]) -> str:
 def pages() -> dict[Path, str]:
     """Return every file that the result is shown in, as it has to be."""
     result = Result(json.loads(RESULT.read_text(encoding="utf-8")))
+    in_memory = None
+    if IN_MEMORY.exists():
+        in_memory = Result(json.loads(IN_MEMORY.read_text(encoding="utf-8")))
     return {
         README: with_region(README, short(result)),
-        PAGE: with_region(PAGE, long(result)),
+        PAGE: with_region(PAGE, long(result, in_memory)),
         CHART: chart(result),
     }
 

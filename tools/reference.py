@@ -1,4 +1,4 @@
-"""Write the reference pages that repeat what the code says: `reference.py [--check]`."""
+"""Write the pages that repeat what code and results say: `reference.py [--check]`."""
 
 from __future__ import annotations
 
@@ -178,17 +178,22 @@ def faults_page() -> str:
     return page
 
 
+def pages_with_figures() -> dict[Path, str]:
+    """Return the pages that show the committed results of the benchmarks, by their paths."""
+    pages: dict[Path, str] = runpy.run_path(str(ROOT / "tools" / "figures.py"))["pages"]()
+    return pages
+
+
 def main() -> None:
     """Write the pages, or with `--check` fail if one is not as it would be written."""
     pages = {
-        "options.md": options_page,
-        "errors.md": errors_page,
-        "features.md": features_page,
-        "faults.md": faults_page,
+        PAGES / "options.md": options_page(),
+        PAGES / "errors.md": errors_page(),
+        PAGES / "features.md": features_page(),
+        PAGES / "faults.md": faults_page(),
+        **pages_with_figures(),
     }
-    for name, write in pages.items():
-        text = write()
-        page = PAGES / name
+    for page, text in pages.items():
         if "--check" in sys.argv:
             if not page.exists() or page.read_text(encoding="utf-8") != text:
                 raise SystemExit(f"{page} is out of date: run python tools/reference.py")

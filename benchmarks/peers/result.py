@@ -94,14 +94,15 @@ class Result:
         """Whether an entrant has failed at a work before."""
         return work in self.told["failures"].get(store, {}).get(entrant, {})
 
-    def write(self, path: Path, command: str) -> None:
-        """Write all of it."""
+    def write(self, path: Path, command: str, fsync_ms: float) -> None:
+        """Write all of it, with what a write to the disk took meanwhile."""
         ended = dt.datetime.now(dt.UTC)
         self.told["slices"].append(
             {
                 "command": command,
                 "began": self._began.isoformat(timespec="seconds"),
                 "seconds": round((ended - self._began).total_seconds()),
+                "fsync_ms": fsync_ms,
                 "load_before": [round(load, 2) for load in self._load],
             }
         )

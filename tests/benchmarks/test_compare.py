@@ -112,11 +112,11 @@ def told_of(**rates: list[float]) -> Result:
 
 def test_a_slice_is_added_to_a_result_of_the_same_commit_only(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
-    told_of(jobyard=[10.0]).write(path, "first")
+    told_of(jobyard=[10.0]).write(path, "first", 0.1)
 
     again = Result.begin(json.loads(json.dumps(TOLD)), path)
     again.note("redis", "W4", "jobyard", "jobs/s", 30.0)
-    again.write(path, "second")
+    again.write(path, "second", 0.1)
 
     written = json.loads(path.read_text())
     (figure,) = written["figures"]
@@ -140,4 +140,4 @@ def test_the_pages_compare_with_the_best_peer_that_ran_each_job_once() -> None:
     assert "broken, install, **has no figure**: no such version" in page
     assert "c0ffee" in page
     assert "(not exactly once)" in figures.chart(shown)
-    assert "**95.0** · 9.5 slow" in "\n".join(figures.short(shown))
+    assert "**95.00** · 9.50 slow" in "\n".join(figures.short(shown))
