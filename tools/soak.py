@@ -1,4 +1,4 @@
-"""Makes chaos runs on every store of the checkout, one store after the other.
+"""Makes chaos runs on every store of the checkout, and kills servers at every call of a scenario.
 
     python tools/soak.py [--runs 30 | --hours 8]
 
@@ -19,6 +19,11 @@ STORES = {
     "Valkey": "backends.redis.tests.chaos:valkey",
     "Redis 6.2": "backends.redis.tests.chaos:redis62",
 }
+SERVERS = [
+    "backends/postgres/tests/test_conformance.py",
+    "backends/redis/tests/test_conformance.py",
+]
+STEPS = [sys.executable, "-m", "pytest", *SERVERS, "-k", "killed_at_any", "--jobyard-every-step"]
 
 
 def main() -> int:
@@ -30,7 +35,8 @@ def main() -> int:
     long = ["--runs", str(options.runs)]
     if options.hours is not None:
         long = ["--hours", str(options.hours / len(STORES))]
-    broken = []
+    print("== processes and servers killed at every call", flush=True)
+    broken = ["kills"] if subprocess.run(STEPS, cwd=ROOT, check=False).returncode else []
     for name, harness in STORES.items():
         print(f"== chaos on {name}", flush=True)
         command = [sys.executable, "-m", "jobyard_conformance.chaos", "--harness", harness]

@@ -8,10 +8,11 @@ import signal
 
 import psycopg
 import pytest
+from backends.postgres.tests.chaos import Control
 from psycopg import sql
 
 from jobyard.url import BackendUrl
-from jobyard_conformance.harness import Harness, UrlHarness
+from jobyard_conformance.harness import Harness, ServerControl, UrlHarness
 from jobyard_conformance.suite import ConformanceSuite
 from jobyard_postgres.place import place_of
 from jobyard_postgres.throwaway import Server
@@ -42,6 +43,9 @@ class ServerHarness(DatabaseHarness):
     def __init__(self, url: str, server: Server) -> None:
         super().__init__(url)
         self._server = server
+
+    def control(self) -> ServerControl:
+        return Control(self._server)
 
     async def restart(self) -> bool:
         await asyncio.to_thread(self._server.restart, how=signal.SIGQUIT)

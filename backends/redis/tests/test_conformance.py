@@ -6,10 +6,11 @@ import asyncio
 import os
 
 import pytest
+from backends.redis.tests.chaos import Control
 from backends.redis.tests.fake import FakeHarness
 from redis import Redis
 
-from jobyard_conformance.harness import Harness, UrlHarness
+from jobyard_conformance.harness import Harness, ServerControl, UrlHarness
 from jobyard_conformance.suite import ConformanceSuite
 from jobyard_redis.throwaway import ThrowawayServer
 
@@ -58,6 +59,9 @@ class ServerHarness(RedisHarness):
                 key for key in client.scan_iter(count=1000) if not key.startswith(b"jobyard:{")
             ]
         assert others == [], "keys outside of any namespace, after a test"
+
+    def control(self) -> ServerControl:
+        return Control(self._server)
 
     async def restart(self) -> bool:
         await asyncio.to_thread(self._server.restart)

@@ -1,18 +1,26 @@
-"""Handles that come to an end at one of their calls: before it, in it, or after its effect."""
+"""Handles to which something happens at one of their calls: before, in, or after its effect."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import random
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import cast
+from typing import Final, cast
 
 from jobyard.backend import Backend
+from jobyard.errors import BackendError
 
-__all__ = ["Broken", "Moment", "broken_at", "calls_made", "repeating_at"]
+__all__ = ["Broken", "Moment", "Steps", "broken_at", "calls_made", "felled_at", "repeating_at"]
 
 Call = Callable[..., Awaitable[object]]
+
+PAUSE_SECONDS: Final = 0.02
+TRIES: Final = 3_000
+FEW: Final = 4
+"""At how many steps a server falls where not all are asked for: it takes a second each."""
 
 
 class Moment(StrEnum):
@@ -22,6 +30,19 @@ class Moment(StrEnum):
     DURING = "during"
     AFTER = "after"
     """It took effect, and its answer is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Which calls of a scenario a server falls at: all, at each moment, or a few by a seed."""
+
+    seed: int
+    every: bool
+
+    def of(self, calls: int) -> list[tuple[int, Moment]]:
+        """Choose among the calls from 1 on."""
+        steps = [(at, moment) for at in range(1, calls + 1) for moment in Moment]
+        return steps if self.every else random.Random(self.seed).sample(steps, FEW)
 
 
 class Broken(Exception):
@@ -95,3 +116,59 @@ def repeating_at(inner: Backend, at: int) -> Backend:
         return repeating
 
     return cast("Backend", _Counting(inner, at, treat))
+
+
+def felled_at(
+    inner: Backend, at: int, moment: Moment, fell: Callable[[], Awaitable[None]]
+) -> Backend:
+    """Let the server fall at call number `at`: that call, and each other, is made until answered.
+
+    `fell` lets it fall and gets it up again. After an effect the answer counts as lost.
+    """
+
+    def treat(call: Call) -> Call:
+        async def felled(*args: object, **kwargs: object) -> object:
+            if moment is Moment.BEFORE:
+                await fell()
+            task = asyncio.ensure_future(call(*args, **kwargs))
+            if moment is Moment.DURING:
+                for _ in range(2):
+                    await asyncio.sleep(0)
+                await fell()
+            answer = await task
+            if moment is Moment.AFTER:
+                await fell()
+                answer = await call(*args, **kwargs)
+            return answer
+
+        return felled
+
+    return cast("Backend", _Counting(cast("Backend", _Persistent(inner)), at, treat))
+
+
+class _Persistent:
+    """A handle whose calls are made again while the store says that they may succeed later."""
+
+    def __init__(self, inner: Backend) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> object:
+        member = getattr(self._inner, name)
+        if name.startswith("_") or not inspect.iscoroutinefunction(member):
+            return member
+        return _persisting(cast("Call", member))
+
+
+def _persisting(call: Call) -> Call:
+    async def persisting(*args: object, **kwargs: object) -> object:
+        for _ in range(TRIES):
+            try:
+                return await call(*args, **kwargs)
+            except BackendError as error:
+                if not error.transient:
+                    raise
+            await asyncio.sleep(PAUSE_SECONDS)
+        msg = f"after {TRIES} tries the store had not come back"
+        raise AssertionError(msg)
+
+    return persisting

@@ -52,6 +52,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the seed of the races and of the model test's examples, instead of their own",
     )
     group.addoption(
+        "--jobyard-every-step",
+        action="store_true",
+        help="let the server fall at each call of a scenario, not at a few by the seed",
+    )
+    group.addoption(
         "--jobyard-quick",
         action="store_true",
         help="run one case of each test, and none of those that span the whole contract",

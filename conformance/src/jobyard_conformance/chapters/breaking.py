@@ -10,11 +10,19 @@ from typing import Final
 import msgspec
 import pytest
 
-from jobyard.backend import Capability
+from jobyard.backend import Backend, Capability
 from jobyard.job import JobRecord
 from jobyard.query import JobQuery
-from jobyard_conformance.breaking import Broken, Moment, broken_at, calls_made, repeating_at
-from jobyard_conformance.chapter import Chapter, requires
+from jobyard_conformance.breaking import (
+    Broken,
+    Moment,
+    Steps,
+    broken_at,
+    calls_made,
+    felled_at,
+    repeating_at,
+)
+from jobyard_conformance.chapter import NOT_CLAIMED, Chapter, requires
 from jobyard_conformance.clauses import clause
 from jobyard_conformance.history import (
     Recorder,
@@ -75,15 +83,38 @@ class Breaking(Chapter):
             await after.final(drained=True)
         await _verify(yard, runs, [*(tmp_path / f"{run.name}.jsonl" for run in runs), path])
 
+    @clause("ALL-8", "ALL-6", "ALL-1")
+    @requires(Capability.DURABLE)
+    @pytest.mark.case("N02", on=("postgres", "redis"))
+    @pytest.mark.timeout(1_800)  # with every step, on a machine that is slow
+    async def test_a_server_killed_at_any_call_loses_nothing(
+        self, yard: Yard, tmp_path: Path, fallen_steps: Steps
+    ) -> None:
+        control = yard.harness.control()
+        if control is None:
+            pytest.skip(f"{NOT_CLAIMED}a control() of the harness")
+
+        async def fell() -> None:
+            await control.kill()
+            await control.start()
+
+        with Recorder(tmp_path / "runs.jsonl") as recorder:
+            calls, expected = await _outcome(yard, "0", recorder, repeating_at(yard.backend, 0))
+            for at, moment in fallen_steps.of(len(calls)):
+                handle = felled_at(yard.backend, at, moment, fell)
+                _, found = await _outcome(yard, f"{at}-{moment}", recorder, handle)
+                assert found == expected, f"the server fell {moment} call {at}, {calls[at - 1]}"
+
     @clause("ALL-6", "ADD-3", "CLAIM-8", "SETTLE-3")
     @pytest.mark.case("N05", "N06", "N07", "N08")
     async def test_any_call_whose_answer_was_lost_can_be_repeated(
         self, yard: Yard, tmp_path: Path
     ) -> None:
         with Recorder(tmp_path / "runs.jsonl") as recorder:
-            calls, expected = await _outcome(yard, 0, recorder)
+            calls, expected = await _outcome(yard, "0", recorder, repeating_at(yard.backend, 0))
             for at, method in enumerate(calls, start=1):
-                _, found = await _outcome(yard, at, recorder)
+                handle = repeating_at(yard.backend, at)
+                _, found = await _outcome(yard, f"{at}", recorder, handle)
                 assert found == expected, f"call {at}, {method}, was made twice: it made a change"
 
 
@@ -125,11 +156,12 @@ async def _verify(yard: Yard, runs: Sequence[Scenario], paths: Sequence[Path]) -
             assert [each is not None for each in ticked] == [fired[run.key] == 1] * 2, run.name
 
 
-async def _outcome(yard: Yard, at: int, recorder: Recorder) -> tuple[list[str], object]:
-    """Play a run to its end with one call made twice; tell its calls, and all that is left."""
-    run = Scenario(f"{at}", gated=_gated(yard))
+async def _outcome(
+    yard: Yard, name: str, recorder: Recorder, handle: Backend
+) -> tuple[list[str], object]:
+    """Play a run to its end on a handle that counts; tell its calls, and all that is left."""
+    run = Scenario(name, gated=_gated(yard))
     begun = yard.now
-    handle = repeating_at(yard.backend, at)
     await run.play(handle, yard.clock)
     await work_off(recorder.observe(yard.backend, run.name), yard.clock)
     yard.pass_ms(begun + LASTS * 2 - yard.now)
