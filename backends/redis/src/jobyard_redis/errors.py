@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from redis import exceptions as driver
@@ -58,12 +56,3 @@ def _meaning_of_words(said: str, url: BackendUrl) -> BackendError:
     if CORRUPT in said:
         return StoreCorrupt(f"{url} has a key of the namespace's that is somebody else's: {said}")
     return BackendError(f"{url} could not do it: {said}")
-
-
-@contextmanager
-def translating(url: BackendUrl) -> Iterator[None]:
-    """Raise the contract's errors in place of the driver's."""
-    try:
-        yield
-    except (driver.RedisError, OSError) as error:
-        raise meaning_of(error, url) from error

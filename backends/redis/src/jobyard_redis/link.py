@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from redis import exceptions as driver
@@ -17,12 +16,13 @@ from jobyard.clock import Clock
 from jobyard.errors import BackendClosed
 from jobyard.home import Home
 from jobyard.url import BackendUrl
-from jobyard_redis.errors import translating
+from jobyard_redis.errors import meaning_of
 from jobyard_redis.inspect import refuse_old, version_of
 from jobyard_redis.place import RedisOptions, connect_to
 from jobyard_redis.scripts import SHEBANG, Script, script
+from jobyard_redis.wires import Argument, Wires
 
-Argument = str | bytes | int
+__all__ = ["Argument", "Link"]
 
 LOST_SCRIPTS: Final = 3
 """How often a script that the server has forgotten is sent anew, within one call."""
@@ -50,6 +50,7 @@ class Link:
         self._clock = clock
         self._given = given
         self._client: Redis | None = None
+        self._wires: Wires | None = None
         self._flagged = False
         self._home: Home | None = None
         self._room = asyncio.Semaphore(options.connections)
@@ -86,32 +87,32 @@ class Link:
         self._room = asyncio.Semaphore(self._options.connections)  # of this event loop
         client = self.connect()
         try:
-            async with self._limited():
-                info = await _told(client)
+            info = await self._limited(_told, client)
             refuse_old(self.url, info)
             self._flagged = version_of(info) >= SHEBANG
         except BaseException:
             await client.aclose()
             raise
         self._client = client
+        self._wires = Wires(client.connection_pool, keeps=self._given is None)
 
     async def close(self) -> None:
         """Let go of all connections."""
         client, self._client = self._client, None
+        self._wires = None
         # Connections of an event loop that has ended cannot be closed in another: they are let go.
         if client is not None and self._home is not None and self._home.is_here:
             await client.aclose()
 
     def check(self) -> None:
         """Raise unless the link is open, in this process and event loop."""
-        if self._client is None or self._home is None:
+        self._opened()
+
+    def _opened(self) -> Wires:
+        if self._wires is None or self._home is None:
             raise BackendClosed
         self._home.check()
-
-    def _opened(self) -> Redis:
-        self.check()
-        assert self._client is not None
-        return self._client
+        return self._wires
 
     # -- calling
 
@@ -120,57 +121,58 @@ class Link:
         return "" if self._clock is None else str(self._clock.now_ms())
 
     async def command(self, *parts: Argument) -> Any:
-        """Run one command."""
-        client = self._opened()
-        async with self._limited():
-            return await client.execute_command(*parts)  # type: ignore[no-untyped-call]
+        """Run one command; the answer is as the server sends it."""
+        wires = self._opened()
+        return await self._limited(wires.say, *parts)
+
+    async def info(self, section: str) -> dict[str, Any]:
+        """Ask the server what it tells of itself."""
+        client, said = self._client, await self.command("INFO", section)
+        assert client is not None
+        return client.response_callbacks["INFO"](said)  # type: ignore[return-value]
 
     async def run(self, name: str, *arguments: Argument, again: bool = True) -> Any:
         """Run a script; with `again`, once more if the connection breaks under it."""
-        client = self._opened()
-        async with self._limited():
-            wanted = script(name, flagged=self._flagged)  # a file, when it is first wanted
-            try:
-                return await self._evaluate(client, wanted, arguments)
-            except (driver.AuthenticationError, driver.BusyLoadingError):
-                raise
-            except driver.ReadOnlyError:
-                # The server was made a replica: a name may lead to another one by now, if asked.
-                await client.connection_pool.disconnect(inuse_connections=False)
-                raise
-            except driver.ConnectionError:
-                if not again or self._client is not client:
-                    raise
-                return await self._evaluate(client, wanted, arguments)
+        return await self._limited(self._try, self._opened(), name, arguments, again=again)
 
-    @asynccontextmanager
-    async def _limited(self) -> AsyncIterator[None]:
-        """Let a call have one of the connections, for a limited time."""
-        with translating(self.url):
-            async with self._room:
-                try:
-                    async with asyncio.timeout(self._options.timeout):
-                        yield
-                except TimeoutError:
-                    limit = f"no answer within {self._options.timeout:g} s"
-                    raise driver.TimeoutError(limit) from None
-
-    async def _evaluate(
-        self, client: Redis, wanted: Script, arguments: tuple[Argument, ...]
+    async def _limited(
+        self, call: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any
     ) -> Any:
+        """Make a call over one of the connections, for a limited time; translate its errors."""
+        try:
+            async with self._room, asyncio.timeout(self._options.timeout):
+                return await call(*arguments, **options)
+        except TimeoutError:
+            late = driver.TimeoutError(f"no answer within {self._options.timeout:g} s")
+            raise meaning_of(late, self.url) from late
+        except (driver.RedisError, OSError) as error:
+            raise meaning_of(error, self.url) from error
+
+    async def _try(
+        self, wires: Wires, name: str, arguments: tuple[Argument, ...], *, again: bool
+    ) -> Any:
+        wanted = script(name, flagged=self._flagged)  # a file, when it is first wanted
+        try:
+            return await self._evaluate(wires, wanted, arguments)
+        except (driver.AuthenticationError, driver.BusyLoadingError):
+            raise
+        except driver.ReadOnlyError:
+            # The server was made a replica: a name may lead to another one by now, if asked.
+            await wires.drop()
+            raise
+        except driver.ConnectionError:
+            if not again or self._wires is not wires:
+                raise
+            return await self._evaluate(wires, wanted, arguments)
+
+    async def _evaluate(self, wires: Wires, wanted: Script, arguments: tuple[Argument, ...]) -> Any:
         tail = (1, self.yard, self.now(), *arguments)
         for _ in range(LOST_SCRIPTS):
             try:
-                return await client.execute_command(  # type: ignore[no-untyped-call]
-                    "EVALSHA", wanted.sha, *tail
-                )
+                return await wires.say("EVALSHA", wanted.sha, *tail)
             except driver.NoScriptError:
-                await client.execute_command(  # type: ignore[no-untyped-call]
-                    "SCRIPT LOAD", wanted.text
-                )
-        return await client.execute_command(  # type: ignore[no-untyped-call]
-            "EVAL", wanted.text, *tail
-        )
+                await wires.say("SCRIPT", "LOAD", wanted.text)
+        return await wires.say("EVAL", wanted.text, *tail)
 
 
 async def _told(client: Redis) -> dict[str, Any]:
