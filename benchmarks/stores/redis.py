@@ -17,6 +17,7 @@ from benchmarks.jobs import NAME, QUEUE, decode
 from benchmarks.stores.store import RawDrain, Store
 from benchmarks.stores.targets import Targets
 from jobyard.ids import new_job_id, new_lease_id
+from jobyard_redis.records import HEAD, packed
 from jobyard_redis.throwaway import ThrowawayServer
 
 LEASE_MS: Final = 60_000
@@ -33,7 +34,7 @@ local count = #ARGV - 5
 if count > 0 then
     local ids, facts, done = {{}}, {{}}, {{}}
     for index = 1, count do
-        ids[index] = string.sub(ARGV[index + 5], 12)
+        ids[index] = string.sub(ARGV[index + 5], 6)
     end
     for _, held in ipairs(call('HMGET', running, unpack(ids))) do
         if held ~= before then
@@ -66,7 +67,7 @@ call('ZREMRANGEBYRANK', lane, 0, #members - 1)
 local fence = string.format('%.0f', call('HINCRBY', yard, 'fence', 1))
 local ids, held = {{}}, {{}}
 for index, member in ipairs(members) do
-    local id = string.sub(member, 12)
+    local id = string.sub(member, 6)
     ids[index], held[2 * index - 1], held[2 * index] = id, id, fence
 end
 local ends = string.format('%.0f', now + ttl)
@@ -74,7 +75,7 @@ call('HSET', running, unpack(held))
 call('HSET', yard .. ':leases', fence, ends .. '|' .. now .. '|' .. lease_id .. '|raw')
 call('HSET', yard .. ':fences', lease_id, fence)
 call('HSET', yard .. ':held', fence, #ids)
-call('SET', yard .. ':taken:' .. fence, '{QUEUE}\\n' .. table.concat(ids, '\\n'))
+call('SET', yard .. ':taken:' .. fence, '{QUEUE}\\n' .. '\\16' .. table.concat(ids, '\\16'))
 call('ZADD', yard .. ':ends', ends, fence)
 call('HINCRBY', tally, minute .. 's', #ids)
 return {{ fence, now, members, call('HMGET', yard .. ':jobs', unpack(ids)) }}
@@ -90,16 +91,24 @@ end
 local time = call('TIME')
 local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
 local number = call('HINCRBY', yard, 'number', 1)
-local prefix = string.format('%010x', number) .. '0'
+local function bytes(value, count)
+    local found = ''
+    for _ = 1, count do
+        found, value = string.char(value % 256) .. found, math.floor(value / 256)
+    end
+    return found
+end
+local digits = bytes(number, 5)
 local score = string.format('%.0f', 100 * 2 ^ 43 + 2 ^ 42 + now)
 call('HSET', yard .. ':jobs', id,
-    prefix .. '|' .. now .. '|' .. now .. '||0|{QUEUE}||{NAME}|1|3|0|-|-||0\\n' .. ARGV[2])
+    digits .. '\\128' .. bytes(now, 6) .. '|||{QUEUE}||{NAME}|1|3\\n' .. ARGV[2])
 call('HSETNX', yard .. ':queues', '{QUEUE}', '')
-call('ZADD', yard .. ':lane:{QUEUE}:/{NAME}', score, prefix .. id)
+call('ZADD', yard .. ':lane:{QUEUE}:/{NAME}', score, digits .. id)
 call('SADD', yard .. ':lanes:{QUEUE}', '/{NAME}')
 call('HINCRBY', yard .. ':tally:{QUEUE}', math.floor(now / 60000) .. 'a', 1)
-call('APPEND', yard .. ':block:' .. math.floor(number / 256), prefix .. id .. '\\n')
-call('HINCRBY', yard .. ':blocks', math.floor(number / 256), 1)
+local block = math.floor(number / 256)
+call('APPEND', yard .. ':block:' .. block, bytes(number % 256, 1) .. '\\16' .. id)
+call('HINCRBY', yard .. ':blocks', block, 1)
 call('PUBLISH', yard .. ':wake', '{QUEUE}')
 return 1
 """
@@ -216,7 +225,9 @@ class RedisStore(Store):
             began = time.perf_counter()
             while records := loop.step():
                 # Jobs of the benchmarks have no options: the payload is what follows the line.
-                numbers += [decode(each[each.index(b"\n") + 1 :])["user_id"] for each in records]
+                numbers += [
+                    decode(each[each.index(b"\n", HEAD) + 1 :])["user_id"] for each in records
+                ]
             seconds = time.perf_counter() - began
         return RawDrain(numbers, seconds)
 
@@ -226,7 +237,7 @@ class RedisStore(Store):
         with connect(url) as client:
             add = client.register_script(ADD)
             keys = [yard_of(url)]
-            rows = [(new_job_id(), payload) for payload in payloads]
+            rows = [(packed(new_job_id()), payload) for payload in payloads]
             began = time.perf_counter()
             for row in rows:
                 add(keys=keys, args=row)
@@ -238,7 +249,7 @@ class RedisStore(Store):
         async with aioredis.Redis.from_url(url.partition("?")[0], protocol=2) as client:
             add = client.register_script(ADD)
             keys = [yard_of(url)]
-            rows = [(new_job_id(), payload) for payload in payloads]
+            rows = [(packed(new_job_id()), payload) for payload in payloads]
             began = time.perf_counter()
             for row in rows:
                 await add(keys=keys, args=row)

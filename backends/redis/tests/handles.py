@@ -25,9 +25,9 @@ def at(
 
 @asynccontextmanager
 async def opened(
-    url: str, *, clock: Clock | None = None, **options: str
+    url: str, *, namespace: str = NAMESPACE, clock: Clock | None = None, **options: str
 ) -> AsyncIterator[RedisBackend]:
-    backend = at(url, clock=clock, **options)
+    backend = at(url, namespace=namespace, clock=clock, **options)
     await backend.open()
     await backend.prepare()
     try:

@@ -13,7 +13,7 @@ from redis.asyncio import ConnectionPool
 from jobyard.backend import DEFAULT_NAMESPACE, Backend, Capability
 from jobyard.clock import Clock
 from jobyard.edits import Change, Changed, Control, Sweep, Swept
-from jobyard.errors import BackendError, StorageTooNew, Unsupported
+from jobyard.errors import BackendError, ConfigError, StorageTooNew, Unsupported
 from jobyard.events import EventPage, Notice
 from jobyard.health import Finding, Health
 from jobyard.job import Added, JobRecord, Unit
@@ -29,9 +29,9 @@ from jobyard_redis.given import address_of
 from jobyard_redis.inspect import findings_of, product_of, refuse_weak
 from jobyard_redis.link import Argument, Link
 from jobyard_redis.place import connect_to, options_of, yard_of
-from jobyard_redis.records import escaped, job_record
+from jobyard_redis.records import escaped, job_record, packed
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """The version of the keys and what is in them."""
 
 HOLDS: Final = {ord("h"): Hold.HELD, ord("l"): Hold.LOST, ord("c"): Hold.CANCELLED}
@@ -102,14 +102,14 @@ class RedisBackend(Backend):
 
     async def prepare(self) -> None:
         """Mark the namespace as made."""
-        _check_layout(await self._link.run("prepare", LAYOUT))
+        _check_layout(await self._link.run("prepare", LAYOUT), self._link.yard)
 
     async def is_prepared(self) -> bool:
         """Tell whether the namespace has been made."""
         found = await self._link.command("HGET", self._link.yard, "version")
         if found is None:
             return False
-        _check_layout(found)
+        _check_layout(found, self._link.yard)
         return True
 
     async def ping(self) -> Health:
@@ -132,12 +132,11 @@ class RedisBackend(Backend):
 
     async def _info(self, section: str) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = await self._link.command("INFO", section)
+            return await self._link.info(section)
         except BackendError as error:
             if isinstance(error.__cause__, driver.ResponseError):
                 return {}  # a server that does not tell
             raise
-        return found
 
     async def _appendfsync(self) -> str | None:
         try:
@@ -159,7 +158,8 @@ class RedisBackend(Backend):
                 "Redis is not part of your database's transaction: add the job when that has "
                 "committed, with a job_id of its own, so that adding it again adds nothing"
             )
-        said = await self._link.run("add", *adding.arguments_of(units))
+        name, arguments = adding.script_for(units)
+        said = await self._link.run(name, *arguments)
         return adding.answers_of(units, said)
 
     # -- working
@@ -192,7 +192,7 @@ class RedisBackend(Backend):
         """Make leases last."""
         arguments: list[Argument] = [ttl_ms]
         for lease in leases:
-            arguments += (escaped(lease.lease_id), lease.queue, lease.job_id)
+            arguments += (escaped(lease.lease_id), lease.queue, packed(lease.job_id))
         return [HOLDS[code] for code in await self._link.run("extend", *arguments)]
 
     async def report(self, notes: Sequence[Note]) -> Sequence[Hold]:
@@ -200,7 +200,7 @@ class RedisBackend(Backend):
         arguments: list[Argument] = []
         for note in notes:
             lease = note.lease
-            arguments += (escaped(lease.lease_id), lease.queue, lease.job_id)
+            arguments += (escaped(lease.lease_id), lease.queue, packed(lease.job_id))
             arguments += (note.keep, note.line) if isinstance(note, LogLine) else ("", note.value)
         said = await self._link.run("report", *arguments, again=False)
         return [HOLDS[code] for code in said]
@@ -242,7 +242,7 @@ class RedisBackend(Backend):
     async def change(self, job_ids: Sequence[str], change: Change) -> Sequence[Changed]:
         """Apply one change to each of some jobs."""
         arguments = edits.change_arguments(change)
-        said = await self._link.run("change", *arguments, *job_ids, again=False)
+        said = await self._link.run("change", *arguments, *map(packed, job_ids), again=False)
         return edits.changed_from(said)
 
     async def control(self, queue: str, control: Control) -> None:
@@ -326,11 +326,17 @@ class RedisBackend(Backend):
             yield
 
 
-def _check_layout(found: bytes) -> None:
+def _check_layout(found: bytes, yard: str) -> None:
     if int(found) > LAYOUT:
         raise StorageTooNew(
             f"the namespace has layout {int(found)}, this jobyard-redis knows up to {LAYOUT}; "
             "upgrade this process"
+        )
+    if int(found) < LAYOUT:
+        raise ConfigError(
+            f"the namespace has layout {int(found)}, which this jobyard-redis no longer reads: "
+            "let the version that made it finish its jobs, then delete the keys that begin with "
+            f"{yard}, or use another namespace"
         )
 
 

@@ -9,7 +9,7 @@ from jobyard.job import JobRecord
 from jobyard.limit import LimitInfo, Rate
 from jobyard.query import Counts, JobQuery, Page, QueueInfo
 from jobyard_redis.link import Argument, Link
-from jobyard_redis.records import CODES, job_record
+from jobyard_redis.records import CODES, job_record, packed
 
 STRETCH: Final = 1_000
 """How many jobs one script looks at for a page, so that it holds up nobody for long."""
@@ -25,7 +25,7 @@ async def get(link: Link, job_ids: Sequence[str]) -> list[JobRecord | None]:
     """Show jobs by id."""
     found: list[JobRecord | None] = []
     for first in range(0, len(job_ids), BATCH) or (0,):
-        said = await link.run("get", *job_ids[first : first + BATCH])
+        said = await link.run("get", *map(packed, job_ids[first : first + BATCH]))
         found += (None if shown is None else job_record(shown) for shown in said)
     return found
 
@@ -71,7 +71,7 @@ async def logs(link: Link, job_id: str, *, after: int, limit: int) -> Page[str]:
     limit = max(limit, 0)
     if not limit:
         return Page(items=())
-    key = f"{link.yard}:log:{job_id}"
+    key = b"%b:log:%b" % (link.yard.encode(), packed(job_id))
     lines = await link.command("LRANGE", key, after, after + limit)
     items = tuple(line.decode() for line in lines[:limit])
     return Page(items=items, next=str(after + limit) if len(lines) > limit else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -28,7 +29,13 @@ GATED: Final = 128
 NOT_PLAIN: Final = TTL | KEEP_COMPLETED | FACTS | GATED
 """Any of these means that a completed run has to be looked at by itself."""
 
-ZERO: Final = 48
+FIRST: Final = 128
+"""What the flags are added to, to be a byte that no id of somebody's own has."""
+
+FLAGS: Final = tuple(bytes((FIRST + flags,)) for flags in range(RECORDED + 1))
+
+UUID_DIGITS: Final = 32
+UUID_BYTES: Final = 16
 
 STATES: Final = {
     b"w": JobState.WAITING,
@@ -96,9 +103,34 @@ def unescaped(field: bytes) -> str:
     return unquote(field.decode())
 
 
-def member_of(no: int, flags: int, job_id: str) -> str:
+def packed(job_id: str) -> bytes:
+    """Write an id as the keys have it: one of ours as its 16 bytes, any other as it is.
+
+    The ninth byte of a UUID is none that stands in an id that somebody may choose.
+    """
+    if len(job_id) != UUID_DIGITS or job_id[16] not in "89ab":
+        return job_id.encode()
+    try:
+        found = bytes.fromhex(job_id)
+    except ValueError:
+        return job_id.encode()  # not all of it are digits
+    return found if found.hex() == job_id else job_id.encode()  # some of it are capitals
+
+
+def spelled(job_id: bytes) -> str:
+    """Read an id as the keys have it."""
+    if len(job_id) == UUID_BYTES and job_id[8] >= FIRST:
+        return job_id.hex()
+    return job_id.decode()
+
+
+def member_of(no: int, flags: int, job_id: str) -> bytes:
     """Write a job's member in sorted sets."""
-    return f"{no:010x}{chr(ZERO + (flags & RECORDED))}{job_id}"
+    written = packed(job_id)
+    flags &= RECORDED
+    if flags or written[0] >= FIRST:
+        return no.to_bytes(5) + FLAGS[flags] + written
+    return no.to_bytes(5) + written
 
 
 class Wishes(NamedTuple):
@@ -152,43 +184,72 @@ class Record(NamedTuple):
     wishes: Wishes
 
 
-def read_record(record: bytes) -> Record:
-    """Read a job's record."""
-    line, _, body = record.partition(b"\n")
-    (
-        prefix,
-        due,
-        created,
-        expires,
-        priority,
-        queue,
-        channel,
-        name,
-        attempts,
-        crashes,
-        *_,
-        size,
-    ) = line.split(b"|")
-    options = int(size)
-    flags = prefix[10] - ZERO
-    wishes = NO_WISHES
-    if flags & WISHES:
-        written, _, body = body.partition(b"\n")
-        wishes = read_wishes(written)
-    return Record(
-        int(prefix[:10], 16),
-        flags,
-        int(due),
-        int(created),
-        int(expires) if expires else None,
-        int(priority),
+class Shape(NamedTuple):
+    """What many records have in common."""
+
+    queue: str
+    channel: str
+    name: str
+    attempts: int
+    max_crashes: int
+    priority: int
+
+
+@lru_cache(maxsize=4096)
+def read_shape(written: bytes) -> Shape:
+    """Read what follows the size of the options in a record's line."""
+    queue, channel, name, attempts, crashes, *rest = written.split(b"|")
+    return Shape(
         queue.decode(),
         channel.decode(),
         name.decode(),
         int(attempts),
         int(crashes),
-        body[:options],
-        body[options:],
+        int(rest[0]) if rest else 0,
+    )
+
+
+HEAD: Final = 12
+"""The bytes of a record before its line: number, flags, instant of the add."""
+
+
+def read_record(record: bytes) -> Record:
+    """Read a job's record."""
+    return Record(*fields_of(record))
+
+
+Fields = tuple[
+    int, int, int, int, int | None, int, str, str, str, int, int, bytes, bytes, Wishes
+]  # fmt: skip
+"""The fields of a `Record`, which takes as long to make as they take to read."""
+
+
+def fields_of(record: bytes) -> Fields:
+    """Read a job's record."""
+    end = record.index(b"\n", HEAD)
+    due, expires, size, shape = record[HEAD:end].split(b"|", 3)
+    queue, channel, name, attempts, max_crashes, priority = read_shape(shape)
+    flags = record[5] - FIRST
+    created = int.from_bytes(record[6:HEAD])
+    wishes, body = NO_WISHES, end + 1
+    if flags & WISHES:
+        end = record.index(b"\n", body)
+        wishes, body = read_wishes(record[body:end]), end + 1
+    payload = body + int(size) if size else body
+    return (
+        int.from_bytes(record[:5]),
+        flags,
+        int(due) if due else created,
+        created,
+        int(expires) if expires else None,
+        priority,
+        queue,
+        channel,
+        name,
+        attempts,
+        max_crashes,
+        record[body:payload],
+        record[payload:],
         wishes,
     )
 
@@ -265,7 +326,7 @@ def job_record(shown: Sequence[Any]) -> JobRecord:
         fence, until, started = int(fence_field), int(until_field), int(started_field)
         worker = unescaped(worker_field)
     return JobRecord(
-        id=job_id.decode(),
+        id=spelled(job_id),
         no=record.no,
         queue=record.queue,
         name=record.name,

@@ -11,6 +11,9 @@ from typing import Final
 
 HEADER: Final = re.compile(r"^-- flags: (?P<flags>\S+)\n-- include: (?P<parts>.*)$", re.MULTILINE)
 
+PART: Final = re.compile(r"(?:(?P<function>\w+)\()?(?P<part>\w+)\)?")
+"""A part, or a function of one, which is made when it is called."""
+
 TABLE: Final = re.compile(r"^-- table: (?P<table>\w+)$", re.MULTILINE)
 
 SHEBANG: Final = (7, 0)
@@ -41,17 +44,19 @@ def script(name: str, *, flagged: bool) -> Script:
     body = (folder / f"{name}.lua").read_text("utf-8")
     header = HEADER.search(body)
     assert header is not None, f"lua/{name}.lua states no flags and parts"
-    parts = [
-        _when_called((folder / "parts" / f"{part}.lua").read_text("utf-8"))
-        for part in header["parts"].split()
-    ]
-    text = _nested(parts, body)
+    parts = []
+    for each in header["parts"].split():
+        part = PART.fullmatch(each)
+        assert part is not None, f"lua/{name}.lua includes what is no part: {each}"
+        text = (folder / "parts" / f"{part['part']}.lua").read_text("utf-8")
+        parts.append(_alone(part["function"], text) if part["function"] else _when_called(text))
+    whole = _nested(parts, body)
     if flagged:
         flags = "" if header["flags"] == "none" else f" flags={header['flags']}"
-        text = f"#!lua{flags}\n{text}"
+        whole = f"#!lua{flags}\n{whole}"
     elif header["flags"] == "allow-oom":
-        text = f"{ALLOW_OOM}\n{text}"
-    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+        whole = f"{ALLOW_OOM}\n{whole}"
+    return Script(name, whole, hashlib.sha1(whole.encode(), usedforsecurity=False).hexdigest())
 
 
 def _when_called(part: str) -> str:
@@ -68,6 +73,11 @@ def _when_called(part: str) -> str:
         f"setmetatable({table}, {{ __index = function(_, wanted)\nsetmetatable({table}, nil)\n"
         f"{part}\nreturn {table}[wanted]\nend }})"
     )
+
+
+def _alone(function: str, part: str) -> str:
+    """Give of a part one function alone, and make the part each time that it is called."""
+    return f"local function {function}(...)\n{part}\nreturn {function}(...)\nend"
 
 
 def _nested(parts: list[str], body: str) -> str:

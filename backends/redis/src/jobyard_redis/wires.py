@@ -60,5 +60,7 @@ class Wires:
             await self._pool.release(connection)
 
     async def _discard(self, connection: AbstractConnection) -> None:
-        await connection.disconnect()
-        await self._pool.release(connection)
+        try:
+            await connection.disconnect()
+        finally:
+            await self._pool.release(connection)

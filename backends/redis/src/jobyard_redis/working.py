@@ -30,10 +30,13 @@ from jobyard_redis.records import (
     GATED,
     NOT_PLAIN,
     STATES,
+    WISHES,
     escaped,
+    fields_of,
     member_of,
+    packed,
     read_facts,
-    read_record,
+    spelled,
     unescaped,
 )
 
@@ -96,11 +99,24 @@ def claimed_from(want: Claim, said: Sequence[Any]) -> Claimed:
 def _lease(
     lease_id: str, fence: int, until: int, job_id: bytes, written: bytes, facts: bytes | None
 ) -> Lease:
-    record = read_record(written)
-    due, priority, expires = record.due, record.priority, record.expires
+    (
+        no,
+        flags,
+        due,
+        created,
+        expires,
+        priority,
+        queue,
+        channel,
+        name,
+        attempts,
+        max_crashes,
+        options,
+        payload,
+        wishes,
+    ) = fields_of(written)
     failures = crashes = 0
-    flags = record.flags
-    if record.wishes.are_gates:
+    if flags & WISHES and wishes.are_gates:
         flags |= GATED
     if facts is not None:
         known = read_facts(facts)
@@ -110,26 +126,26 @@ def _lease(
         expires = expires if known.expires is None else known.expires
         failures, crashes = known.failures, known.crashes
     return Lease(
-        job_id.decode(),
+        spelled(job_id),
         lease_id,
         fence,
-        record.no,
+        no,
         flags,
-        record.queue,
-        record.name,
-        record.channel,
-        record.payload,
-        record.options,
+        queue,
+        name,
+        channel,
+        payload,
+        options,
         priority,
-        record.attempts,
-        record.max_crashes,
+        attempts,
+        max_crashes,
         failures,
         crashes,
-        record.created,
+        created,
         due,
         until,
         expires,
-        record.wishes.group,
+        wishes.group,
     )
 
 
@@ -161,9 +177,8 @@ def settle_arguments(settlements: Sequence[Settlement]) -> tuple[list[Argument],
     found: list[Argument] = [len(sections)]
     order: list[int] = []
     for (kind, lease_id, queue, name), indexes in sections.items():
-        found += (kind, escaped(lease_id), queue, name, len(indexes))
-        for index in indexes:
-            found += _plain(settlements[index])
+        found += (kind, escaped(lease_id), queue, name)
+        found += _plain([settlements[index] for index in indexes])
         order += indexes
     found.append(len(others))
     for index in others:
@@ -171,11 +186,22 @@ def settle_arguments(settlements: Sequence[Settlement]) -> tuple[list[Argument],
     return found, order + others
 
 
-def _plain(settlement: Settlement) -> tuple[Argument, ...]:
-    lease, outcome = settlement.lease, settlement.outcome
-    result = outcome.result if type(outcome) is Done else None
-    tail = b"-1\n" if result is None else b"%d\n%b" % (len(result), result)
-    return member_of(lease.no, lease.flags, lease.job_id), settlement.ran_ms, tail
+def _plain(settlements: Sequence[Settlement]) -> list[Argument]:
+    """Write completed runs: run times, whether any has a result, members, and results if so."""
+    members = []
+    for settlement in settlements:
+        lease = settlement.lease
+        members.append(member_of(lease.no, lease.flags, lease.job_id))
+    runs = "".join([f"{settlement.ran_ms}," for settlement in settlements])
+    results = [_result_of(settlement.outcome) for settlement in settlements]
+    if not any(result is not None for result in results):
+        return [runs, "", len(members), *members]
+    tails = [b"-1\n" if each is None else b"%d\n%b" % (len(each), each) for each in results]
+    return [runs, "1", len(members), *members, *tails]
+
+
+def _result_of(outcome: Outcome) -> bytes | None:
+    return outcome.result if type(outcome) is Done else None
 
 
 def _other(settlement: Settlement) -> tuple[Argument, ...]:
@@ -184,7 +210,7 @@ def _other(settlement: Settlement) -> tuple[Argument, ...]:
     return (
         escaped(lease.lease_id),
         lease.queue,
-        lease.job_id,
+        packed(lease.job_id),
         kind,
         delay,
         reason,
@@ -232,7 +258,7 @@ def reaped_from(said: Sequence[Any]) -> Reaped:
     job_id, queue, name, fence, crashes, state, reason, worker = said
     ended: JobState = STATES[state]
     return Reaped(
-        job_id=job_id.decode(),
+        job_id=spelled(job_id),
         queue=queue.decode(),
         name=name.decode(),
         fence=int(fence),

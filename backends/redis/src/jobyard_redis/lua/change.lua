@@ -1,7 +1,7 @@
 -- change: applies one change to each of some jobs.
 --
 -- flags: allow-oom
--- include: step job moves kin gates keys limits close
+-- include: step member job moves kin gates keys limits close
 -- Arguments: now, the kind of change, its value, a second value, then the ids.
 -- Result: for each job a character (o: done, a: asked, n: not found, w: wrong state) and its state.
 -- Effect: as the change asks.

@@ -1,7 +1,7 @@
 -- clean: removes finished jobs that are older than an age, a step of it.
 --
 -- flags: allow-oom
--- include: step job moves kin gates keys limits removing close
+-- include: step member job moves kin gates keys limits removing close
 -- Arguments: now, limit, age, the states as characters, the queue or empty for all.
 -- Result: as drain.
 -- Effect: those jobs are gone.

@@ -1,7 +1,7 @@
 -- control: makes a queue known, pauses or resumes it, limits it or holds it back.
 --
 -- flags: allow-oom
--- include: step job moves limits close
+-- include: step member job moves limits close
 -- Arguments: now, queue, what to do: declare; pause; resume; limit, with 'q' for the queue or 'n' and
 -- a name, the most that are active or empty, the count and the period of the rate or empty; hold,
 -- with the same and for how long, 0 to end all holds.

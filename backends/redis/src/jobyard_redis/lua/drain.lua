@@ -2,7 +2,7 @@
 -- it.
 --
 -- flags: allow-oom
--- include: step job moves kin gates keys limits removing close
+-- include: step member job moves kin gates keys limits removing close
 -- Arguments: now, limit, queue, 1 for delayed jobs too.
 -- Result: how many were removed, and 1 if any are left.
 -- Effect: those jobs are gone.

@@ -1,7 +1,7 @@
 -- extend: makes leases last until now + ttl, or longer if they did.
 --
 -- flags: allow-oom
--- include: step job holding
+-- include: step member job holding
 -- Arguments: now, ttl, and for each lease its id, queue and job id.
 -- Result: a character for each (h: held, l: lost, c: held, and its cancellation was asked for).
 -- Effect: the ends of the leases of these jobs, which stand beside their fences.

@@ -1,7 +1,7 @@
 -- find: lists jobs in insertion order or against it, a bounded stretch of numbers.
 --
 -- flags: no-writes
--- include: step job moves showing
+-- include: step member job moves showing
 -- Arguments: now, the number to go on from or empty, 1 for newest first, the most jobs to show and
 -- the most to look at, queue or empty, states as characters
 -- after a '-' or empty, created from and until or
@@ -59,14 +59,15 @@ local function next_block(block)
     return nil
 end
 
-local function members_of(block)
+-- The numbers and ids of the jobs that were added in a block; some may have gone since.
+local function entries_of(block)
     local found = {}
-    for member in string.gmatch(call('GET', yard .. ':block:' .. text(block)), '[^\n]+') do
-        if newest_first then
-            table.insert(found, 1, member)
-        else
-            found[#found + 1] = member
-        end
+    local entries, at = call('GET', yard .. ':block:' .. text(block)), 1
+    while at <= #entries do
+        local place, size = string.byte(entries, at, at + 1)
+        local entry = { block * BLOCK + place, string.sub(entries, at + 2, at + 1 + size) }
+        table.insert(found, newest_first and 1 or #found + 1, entry)
+        at = at + 2 + size
     end
     return found
 end
@@ -74,15 +75,15 @@ end
 local shown, last_seen = {}, nil
 local block = next_block(math.floor(start / BLOCK))
 while block do
-    for _, member in ipairs(members_of(block)) do
-        local of_job = number_of(member)
+    for _, entry in ipairs(entries_of(block)) do
+        local of_job, id = entry[1], entry[2]
         if (of_job - start) * step >= 0 then
             if #shown >= limit or patience <= 0 then
                 return { text(last_seen), shown }
             end
             patience = patience - 1
-            local job = load(id_of(member))
-            if job and job.member == member and passes(job) then
+            local job = load(id)
+            if job and number_of(job.member) == of_job and passes(job) then
                 shown[#shown + 1] = show(job)
             end
             last_seen = of_job

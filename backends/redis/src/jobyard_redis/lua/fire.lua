@@ -1,7 +1,7 @@
 -- fire: moves a schedule on and adds the jobs of its tick, if nobody else has.
 --
 -- flags: none
--- include: step job moves kin gates keys limits adding close
+-- include: step member job moves kin gates keys limits plain adding close
 -- Arguments: now, key, the instant expected, the next one or empty, then those of parts/adding.lua.
 -- Result: false, or as add.
 -- Effect: the schedule and what add does.

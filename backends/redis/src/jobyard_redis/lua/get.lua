@@ -1,7 +1,7 @@
 -- get: shows jobs by id.
 --
 -- flags: no-writes
--- include: step job showing
+-- include: step member job showing
 -- Arguments: now, the ids.
 -- Result: for each id false, or what parts/showing.lua tells.
 -- Effect: none.

@@ -1,7 +1,7 @@
 -- obliterate: removes a queue and all that it holds, a step of it.
 --
 -- flags: allow-oom
--- include: step job moves kin gates keys limits removing close
+-- include: step member job moves kin gates keys limits removing close
 -- Arguments: now, limit, queue, 1 to remove active jobs too.
 -- Result: as drain, or the number of active jobs alone, which keep it from happening.
 -- Effect: the queue gives nothing from the first step on, and is not known after the last.

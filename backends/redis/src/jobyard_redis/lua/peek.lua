@@ -1,7 +1,7 @@
 -- peek: shows the jobs that the same claim would give.
 --
 -- flags: no-writes
--- include: step job moves gates limits holding claiming showing
+-- include: step member job moves gates limits holding claiming showing
 -- Arguments: now, then those of parts/claiming.lua.
 -- Result: for each job what parts/showing.lua tells.
 -- Effect: none.

@@ -1,7 +1,7 @@
 -- queues: shows queues, all or some.
 --
 -- flags: no-writes
--- include: step job moves limits
+-- include: step member job moves limits
 -- Arguments: now, and the names of the queues to show; none for all.
 -- Result: for each that is known its name, its word, the earliest waiting due or empty, and its
 -- jobs waiting, delayed, blocked, active, completed, failed, cancelled, stalled and dead; then its

@@ -1,7 +1,7 @@
 -- reap: takes back expired leases, then ends jobs past their time to live.
 --
 -- flags: allow-oom
--- include: step job moves kin gates keys limits holding close
+-- include: step member job moves kin gates keys limits holding close
 -- Arguments: now, the most jobs to move.
 -- Result: for each job its id, queue, name, fence, crashes, state, reason, and worker or false.
 -- Effect: the jobs wait again or have ended.

@@ -1,7 +1,7 @@
 -- report: writes progress and log lines of runs.
 --
 -- flags: none
--- include: step job moves holding close
+-- include: step member job moves holding close
 -- Arguments: now, and for each note its lease id, queue, job id, the lines to keep or empty for
 -- progress, and the line or value.
 -- Result: a character for each, as of extend.

@@ -1,7 +1,7 @@
 -- retain: removes finished jobs past their own rule, or past the general bounds, a step of it.
 --
 -- flags: allow-oom
--- include: step job moves kin gates keys limits removing close
+-- include: step member job moves kin gates keys limits removing close
 -- Arguments: now, limit, the age of completed jobs, of others, and the most finished jobs a queue.
 -- Result: as drain.
 -- Effect: those jobs are gone, and dedup keys that nobody holds, rates of which nothing is left.

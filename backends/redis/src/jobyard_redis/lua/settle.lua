@@ -1,13 +1,13 @@
 -- settle: ends runs, and claims the next jobs in the same step.
 --
 -- flags: allow-oom
--- include: step job moves kin gates keys limits holding claiming giving close
+-- include: step member job moves kin gates keys limits holding claiming giving close
 -- Arguments: now; the number of sections of plain completed runs, each of what becomes of the
--- record ('k' kept, 'd' dropped), lease id, queue, name, the sum of the run times, the number of
--- jobs, and for each its member, its run time and the end of its facts ("size\nresult"); the
--- number of other runs, each of lease id, queue, id, outcome, delay, reason, run time, and body with
--- a sign before it or empty without one; 1 if a claim follows, with the arguments of
--- parts/claiming.lua.
+-- record ('k' kept, 'd' dropped), lease id, queue, name, the run times with a comma after each, 1 if
+-- any has a result, the number of jobs, their members, and if any has a result the end of the facts
+-- of each ("size\nresult"); the number of other runs, each of lease id, queue, id, outcome, delay,
+-- reason, run time, and body with a sign before it or empty without one; 1 if a claim follows, with
+-- the arguments of parts/claiming.lua.
 -- Result: a character for each run in this order (o: ok, a: already, l: lost, g: gone), and the
 -- answer of parts/giving.lua or false.
 -- Effect: as the outcomes ask; nothing for a run whose lease does not hold its job.
@@ -21,19 +21,26 @@ local function explain(id, lease_id)
     return job.state ~= 'a' and job.settled == lease_id and 'a' or 'l'
 end
 
+local NO_RESULT = '-1\n'
+
+local function result_of(tails, index)
+    local size, result = string.match(tails and tails[index] or NO_RESULT, '^(-?%d+)\n(.*)$')
+    return size ~= '-1' and result or nil
+end
+
 -- Jobs that ran for the first time and have no rule, no time to live, no job that depends on them
 -- and no other feature that their end would concern: what most are, ended a batch at a time.
-local function complete(section, lease, members, runs, tails)
-    local facts, line, ids = {}, {}, {}
+local function complete(section, lease, members, ids, runs, tails)
+    local facts, line, at = {}, {}, text(now)
     local head = table.concat({
-        'c||', '0', '0', lease.fence, text(lease.started), text(now), '', lease.id, '',
+        'c||', '0', '0', lease.fence, text(lease.started), at, '', lease.id, '',
         lease.worker, '-1', '',
     }, '|')
-    for index, member in ipairs(members) do
-        local id = id_of(member)
-        ids[index] = id
-        facts[2 * index - 1], facts[2 * index] = id, head .. tails[index]
-        line[2 * index - 1], line[2 * index] = text(now), member
+    local alike = head .. NO_RESULT
+    for index = 1, #members do
+        local place = 2 * index
+        facts[place - 1], facts[place] = ids[index], tails and head .. tails[index] or alike
+        line[place - 1], line[place] = at, members[index]
     end
     each_piece('HDEL', yard .. ':running:' .. section.queue, ids)
     if any('limited') then
@@ -49,9 +56,8 @@ local function complete(section, lease, members, runs, tails)
     lessened[section.queue] = true
     if logging then
         for index, id in ipairs(ids) do
-            local size, result = string.match(tails[index], '^(-?%d+)\n(.*)$')
-            tell('completed', section.queue, id, section.name, lease.worker, 1,
-                tonumber(runs[index]), size ~= '-1' and result or nil)
+            tell('completed', section.queue, id, section.name, lease.worker, 1, runs[index],
+                result_of(tails, index))
         end
     end
     let_go(lease, #members)
@@ -59,40 +65,65 @@ end
 
 local end_run
 
-local function settle_section(results)
-    local section = { kind = arg(), lease_id = arg(), queue = arg(), name = arg() }
-    local count = number()
-    local members, runs, tails, ids = {}, {}, {}, {}
-    for index = 1, count do
-        members[index], runs[index], tails[index] = arg(), arg(), arg()
-        ids[index] = id_of(members[index])
-    end
-    local lease = lease_named(section.lease_id)
-    local held = many('HMGET', yard .. ':running:' .. section.queue, ids)
-    local needed, others = any('needed') and kin.among(ids) or {}, {}
-    local mine, my_runs, my_tails, ran = {}, {}, {}, 0
-    for index = 1, count do
+-- Picks out of a section the runs whose lease does not hold the job any more, and tells why; and those
+-- of jobs that others depend on. Returns the sum of the run times and what is left, and these.
+local function pick_out(section, lease, held, needed, members, ids, runs, tails, results)
+    local ran, others, left = 0, {}, { {}, {}, {}, tails and {} }
+    for index, id in ipairs(ids) do
         if not held_until(held[index], lease) then
-            results[#results + 1] = explain(ids[index], section.lease_id)
+            results[#results + 1] = explain(id, section.lease_id)
         else
             results[#results + 1] = 'o'
-            if needed[ids[index]] then
-                others[#others + 1] = index
+            if needed[id] then
+                others[#others + 1] =
+                    { id = id, ran = runs[index], body = result_of(tails, index) }
             else
-                mine[#mine + 1] = members[index]
-                my_runs[#mine], my_tails[#mine] = runs[index], tails[index]
+                local at = #left[1] + 1
+                left[1][at], left[2][at], left[3][at] = members[index], id, runs[index]
+                if tails then
+                    left[4][at] = tails[index]
+                end
                 ran = ran + runs[index]
             end
         end
     end
-    if #mine > 0 then
-        tally(section.queue, 'm', ran)
-        complete(section, lease, mine, my_runs, my_tails)
+    return ran, others, unpack(left, 1, 4)
+end
+
+local function settle_section(results)
+    local section = { kind = arg(), lease_id = arg(), queue = arg(), name = arg() }
+    local runs, ran = {}, 0
+    for run in string.gmatch(arg(), '[^,]+') do
+        runs[#runs + 1] = tonumber(run)
+        ran = ran + runs[#runs]
     end
-    for _, index in ipairs(others) do
-        local size, result = string.match(tails[index], '^(-?%d+)\n(.*)$')
-        local run = { ran = tonumber(runs[index]), body = size ~= '-1' and result or nil }
-        end_run(load(ids[index]), section.lease_id, 'done', run)
+    local some_result, count = arg() == '1', number()
+    local members = several(count)
+    local tails, ids = some_result and several(count) or nil, {}
+    for index, member in ipairs(members) do
+        ids[index] = id_of(member)
+    end
+    local lease = lease_named(section.lease_id)
+    local held = many('HMGET', yard .. ':running:' .. section.queue, ids)
+    local needed, others, odd = any('needed') and kin.among(ids) or {}, {}, false
+    local fence = lease and lease.fence or true -- which no field is
+    for index = 1, count do
+        if held[index] ~= fence or needed[ids[index]] then
+            odd = true
+        end
+    end
+    if odd then
+        ran, others, members, ids, runs, tails =
+            pick_out(section, lease, held, needed, members, ids, runs, tails, results)
+    else
+        results[#results + 1] = string.rep('o', count)
+    end
+    if #members > 0 then
+        tally(section.queue, 'm', ran)
+        complete(section, lease, members, ids, runs, tails)
+    end
+    for _, other in ipairs(others) do
+        end_run(load(other.id), section.lease_id, 'done', other)
     end
 end
 

@@ -31,29 +31,53 @@ local function past_its_time(member)
     return job and expired(job) and job or nil
 end
 
--- Takes the head of a lane, or of several: members, and queue and lane of each, and the jobs among
--- them that are past their time. Those take nobody's place, as long as they are not very many.
+-- Sorts what a claim takes: notes the id of a job that is given, or the job if it is past its time.
+local function sort_in(taken, member, queue, lane)
+    local flags, id = string.byte(member, 6) - FIRST, nil
+    if flags < 0 then
+        id = string.sub(member, 6)
+    else
+        local past = past_its_time(member)
+        if past then
+            taken.past[#taken.past + 1] = past
+            return false
+        end
+        id = id_of(member)
+        if has(flags, WISHES) then
+            taken.with_wishes[#taken.with_wishes + 1] = id
+        end
+    end
+    local at = #taken.ids + 1
+    taken.ids[at] = id
+    if queue then
+        taken.queues[at], taken.lanes[at] = queue, lane
+    end
+    return true
+end
+
+-- Takes the head of a lane, or of several: ids, those of them with wishes, the queue and the lane
+-- or, of several, those of each; and the jobs that are past their time. Those take nobody's place,
+-- as long as they are not very many.
 local function take_head(cursors, limit)
-    local members, queues, lanes, past = {}, {}, {}, {}
+    local taken = { ids = {}, with_wishes = {}, past = {} }
     if #cursors == 1 then
         local cursor = cursors[1]
         local most = math.min(limit, cursor.source.limit)
         for _, limiter in ipairs(cursor.limiters) do
             most = math.min(most, limiter.left)
         end
-        members = call('ZRANGE', cursor.key, 0, most - 1)
+        taken.queue, taken.lane = cursor.queue, cursor.lane
+        local members = call('ZRANGE', cursor.key, 0, most - 1)
         cursor.taken = #members
-        for index, member in ipairs(members) do
-            queues[index], lanes[index] = cursor.queue, cursor.lane
-            past[index] = past_its_time(member)
+        for index = 1, #members do
+            sort_in(taken, members[index])
         end
     else
+        taken.queues, taken.lanes = {}, {}
         merge(cursors, limit, function(cursor)
             cursor.taken = (cursor.taken or 0) + 1
-            local index = #members + 1
-            members[index], queues[index], lanes[index] = cursor.member, cursor.queue, cursor.lane
-            past[index] = past_its_time(cursor.member)
-            return not past[index] or index >= MAX_BATCH
+            return sort_in(taken, cursor.member, cursor.queue, cursor.lane)
+                or #taken.ids + #taken.past >= MAX_BATCH
         end)
     end
     for _, cursor in ipairs(cursors) do
@@ -63,46 +87,75 @@ local function take_head(cursors, limit)
             lessened[cursor.queue] = true
         end
     end
-    return members, queues, lanes, past
+    return taken
 end
 
 -- Notes for the limiters of a queue what a claim took of it.
-local function count_started(queue, queues, lanes, fence)
+local function count_started(queue, taken, fence)
     if not any('limited') then
         return
     end
     local names = {}
-    for index, of_job in ipairs(queues) do
-        if of_job == queue then
-            local name = string.match(lanes[index], '[^/]*$')
+    for index = 1, #taken.ids do
+        if not taken.queues or taken.queues[index] == queue then
+            local lane = taken.lane or taken.lanes[index]
+            local name = string.match(lane, '[^/]*$')
             names[name] = (names[name] or 0) + 1
         end
     end
     limits.start(queue, names, fence)
 end
 
--- Leases jobs to the worker of a claim, all under one fence (CLAIM-6).
-local function lease_out(want, ids, queues, lanes)
-    local fence = text(call('HINCRBY', yard, 'fence', 1))
-    local of_queue, mixed, lines = {}, false, {}
+-- The ids of a claim for parts/holding.lua, each behind its length.
+local function list_of(ids)
+    local size, alike = #ids[1], true
+    for index = 2, #ids do
+        alike = alike and #ids[index] == size
+    end
+    if alike then
+        local before = string.char(size)
+        return before .. table.concat(ids, before)
+    end
+    local entries = {}
     for index, id in ipairs(ids) do
-        local queue = queues[index]
+        entries[index] = string.char(#id) .. id
+    end
+    return table.concat(entries)
+end
+
+local function list_of_several(ids, queues)
+    local entries = {}
+    for index, id in ipairs(ids) do
+        entries[index] = queues[index] .. '|' .. id
+    end
+    return list_of(entries)
+end
+
+-- The ids of a claim by queue, each followed by the fence.
+local function held_by_queue(taken, fence)
+    local of_queue = {}
+    for index, id in ipairs(taken.ids) do
+        local queue = taken.queue or taken.queues[index]
         local held = of_queue[queue]
         if not held then
             held = {}
             of_queue[queue] = held
         end
-        held[#held + 1] = id
-        held[#held + 1] = fence
-        mixed = mixed or queue ~= queues[1]
+        local at = #held
+        held[at + 1], held[at + 2] = id, fence
     end
-    if mixed then
-        for index, id in ipairs(ids) do
-            lines[index] = queues[index] .. '|' .. id
-        end
+    return of_queue
+end
+
+-- Leases jobs to the worker of a claim, all under one fence (CLAIM-6).
+local function lease_out(want, taken)
+    local fence, ids = text(call('HINCRBY', yard, 'fence', 1)), taken.ids
+    local of_queue = held_by_queue(taken, fence)
+    local only = next(of_queue)
+    if next(of_queue, only) then
+        only = nil
     end
-    local list = mixed and '\n' .. table.concat(lines, '\n')
-        or queues[1] .. '\n' .. table.concat(ids, '\n')
+    local list = only and only .. '\n' .. list_of(ids) or '\n' .. list_of_several(ids, taken.queues)
     local ends = text(now + want.ttl)
     call('HSET', yard .. ':leases', fence,
         ends .. '|' .. text(now) .. '|' .. want.lease_id .. '|' .. want.worker)
@@ -113,7 +166,7 @@ local function lease_out(want, ids, queues, lanes)
     for queue, held in pairs(of_queue) do
         local key = yard .. ':running:' .. queue
         each_piece('HSET', key, held)
-        count_started(queue, queues, lanes, fence)
+        count_started(queue, taken, fence)
         tally(queue, 's', #held / 2)
         tally(queue, 'p', call('HLEN', key))
     end
@@ -130,13 +183,13 @@ local function start(ids)
     end
 end
 
-local function tell_active(want, ids, queues, records, facts)
-    for index, id in ipairs(ids) do
+local function tell_active(want, taken, records, facts)
+    for index, id in ipairs(taken.ids) do
         local job = read_record(id, records[index])
         if facts[index] then
             read_facts(job, facts[index])
         end
-        tell('active', queues[index], id, job.name, want.worker, job.failures + 1)
+        tell('active', job.queue, id, job.name, want.worker, job.failures + 1)
     end
 end
 
@@ -206,30 +259,22 @@ local function claim(want)
         return give_again(want, lease, open)
     end
     promote(open, want.instant)
-    local members, queues, lanes, past = take_head(cursors_of(want, open), want.limit)
-    local ids, from, of_lane, with_wishes = {}, {}, {}, {}
-    for index, member in ipairs(members) do
-        if past[index] then
-            expire(past[index])
-        else
-            local at = #ids + 1
-            ids[at], from[at], of_lane[at] = id_of(member), queues[index], lanes[index]
-            if has(flags_of(member), WISHES) then
-                with_wishes[#with_wishes + 1] = ids[at]
-            end
-        end
+    local taken = take_head(cursors_of(want, open), want.limit)
+    for _, job in ipairs(taken.past) do
+        expire(job)
     end
-    local is_short = #ids < #members and #ids < want.limit
+    local ids = taken.ids
+    local is_short = #taken.past > 0 and #ids < want.limit
     if #ids == 0 then
         local due = is_short and now or next_due(open, openings(want, open))
         return answer(due, nil, nil, ids, {})
     end
-    local fence = lease_out(want, ids, from, of_lane)
-    start(with_wishes)
+    local fence = lease_out(want, taken)
+    start(taken.with_wishes)
     local due = is_short and now or next_due(open, openings(want, open))
     local found = answer(due, fence, now + want.ttl, ids, {})
     if logging then
-        tell_active(want, ids, from, found[6], found[7])
+        tell_active(want, taken, found[6], found[7])
     end
     return found
 end

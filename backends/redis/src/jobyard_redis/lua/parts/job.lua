@@ -1,32 +1,21 @@
 -- A job: how it is written, and where it is found.
 --
--- :jobs   id -> the record of its add: a line of fields, then its options and payload
+-- :jobs   id -> the record of its add: number, flags and instant of the add in 12 bytes, a line of
+--               fields, then its options and payload
 -- :facts  id -> what has become of it: a line of fields, then its error and result; only of jobs
 --               that ran before, were edited or have finished
+--
+-- The line has due (empty if the job was due at its add), expiry, size of the options, queue,
+-- channel, name, attempts and most crashes; then, unless all of them are as in most jobs, priority,
+-- 1 for a dead letter, rules for the record, and time to live.
 --
 -- The record of a job that may be held back has a line more, of what holds it: its group with the
 -- limit, its rate with count and period, its dedup key, its parents ("f" before the id of one whose
 -- failure fails the job, "i" before others). Keys are escaped: they have no '|', no line break.
---
--- A job's member in sorted sets is ten hexadecimal digits of its number, its flags as one
--- character, and its id: equal scores order by number.
 
-local LIFO, TTL, KEEP_COMPLETED, DROP, KEEP_FAILED, WISHES = 1, 2, 4, 8, 16, 32
-local ZERO = 48 -- flags begin at the character '0'
-
-local function has(flags, flag)
-    return math.floor(flags / flag) % 2 == 1
-end
-
-local function flags_of(member)
-    return string.byte(member, 11) - ZERO
-end
-
-local function id_of(member)
-    return string.sub(member, 12)
-end
-
-local RECORD = '^(%x+)(.)|(%d+)|(%d+)|(%d*)|(-?%d+)|([^|]*)|([^|]*)|([^|]*)|(%d+)|(%d+)|(%d)|([^|]*)|([^|]*)|(%d*)|(%d+)$'
+local LINE = '^(%d*)|(%d*)|(%d*)|([^|]*)|([^|]*)|([^|]*)|(%d+)|(%d+)(.*)$'
+local REST = '^|(-?%d+)|(%d)|([^|]*)|([^|]*)|(%d*)$'
+local HEAD = 12 -- the bytes before the line
 
 local function optional(field)
     if field == '' or field == '-1' then
@@ -49,19 +38,30 @@ local function read_wishes(job, wishes)
     job.gated = (job.group or job.rate or job.parents) ~= nil
 end
 
+local function instant_of(record)
+    local high = 0
+    for _, byte in ipairs({ string.byte(record, 7, HEAD) }) do
+        high = high * 256 + byte
+    end
+    return high
+end
+
 local function read_record(id, record)
-    local break_at = string.find(record, '\n', 1, true)
-    local line = string.sub(record, 1, break_at - 1)
-    local digits, flag, due, created, expires, priority, queue, channel, name, attempts, crashes,
-        dead, completed, failed, ttl = string.match(line, RECORD)
-    local flags = string.byte(flag) - ZERO
+    local break_at = string.find(record, '\n', HEAD + 1, true)
+    local due, expires, _, queue, channel, name, attempts, crashes, rest =
+        string.match(string.sub(record, HEAD + 1, break_at - 1), LINE)
+    local priority, dead, completed, failed, ttl = 0, '0', '-', '-', nil
+    if rest ~= '' then
+        priority, dead, completed, failed, ttl = string.match(rest, REST)
+    end
+    local flags, created = string.byte(record, 6) - FIRST, instant_of(record)
     local job = {
-        id = id, record = record, member = digits .. flag .. id, flags = flags,
-        due = tonumber(due), created = tonumber(created), expires = optional(expires),
+        id = id, record = record, member = string.sub(record, 1, 5) .. flagged(flags, id), flags = flags,
+        due = tonumber(due) or created, created = created, expires = optional(expires),
         priority = tonumber(priority), queue = queue, name = name, channel = channel,
         lane = channel .. '/' .. name, attempts = tonumber(attempts),
         max_crashes = tonumber(crashes), dead_letter = dead == '1', keep_completed = completed,
-        keep_failed = failed, ttl = optional(ttl), failures = 0, crashes = 0, fence = 0,
+        keep_failed = failed, ttl = tonumber(ttl), failures = 0, crashes = 0, fence = 0,
     }
     job.written_due = job.due
     if has(flags, WISHES) then
@@ -73,16 +73,18 @@ end
 
 -- Writes another payload, and other options unless they are to stay.
 local function write_body(job, payload, options)
-    local start = string.find(job.record, '\n', 1, true) + 1
-    local head, size = string.match(string.sub(job.record, 1, start - 2), '^(.*)|(%d+)$')
+    local start = string.find(job.record, '\n', HEAD + 1, true) + 1
+    local before, size, after =
+        string.match(string.sub(job.record, HEAD + 1, start - 1), '^(%d*|%d*|)(%d*)(|.*)$')
     local wishes = ''
     if has(job.flags, WISHES) then
         local wishes_end = string.find(job.record, '\n', start, true)
         wishes = string.sub(job.record, start, wishes_end)
         start = wishes_end + 1
     end
-    options = options or string.sub(job.record, start, start + size - 1)
-    job.record = head .. '|' .. #options .. '\n' .. wishes .. options .. payload
+    options = options or string.sub(job.record, start, start + (tonumber(size) or 0) - 1)
+    job.record = string.sub(job.record, 1, HEAD) .. before .. (options ~= '' and #options or '')
+        .. after .. wishes .. options .. payload
     call('HSET', yard .. ':jobs', job.id, job.record)
 end
 

@@ -7,20 +7,20 @@
 --
 -- table: keys
 
-local HOLDING = '^([^|]*)|(%x+)|(%d*)$'
+local HOLDING = '^(.*)|(%d+)|(%d*)$'
 
 local function holding_of(queue, key)
     local held = call('HGET', yard .. ':dedup:' .. queue, key)
     if not held then
         return nil
     end
-    local id, digits, until_ = string.match(held, HOLDING)
-    return { id = id, digits = digits, until_ = tonumber(until_) }
+    local id, holder, until_ = string.match(held, HOLDING)
+    return { id = id, number = tonumber(holder), until_ = tonumber(until_) }
 end
 
-local function hold(queue, key, id, digits, until_)
+local function hold(queue, key, id, holder, until_)
     local entry = queue .. '|' .. key
-    call('HSET', yard .. ':dedup:' .. queue, key, id .. '|' .. digits .. '|' .. text(until_))
+    call('HSET', yard .. ':dedup:' .. queue, key, id .. '|' .. text(holder) .. '|' .. text(until_))
     if until_ then
         call('ZADD', yard .. ':held_until', text(until_), entry)
     else
@@ -51,7 +51,7 @@ function keys.meet(new, mode, ttl)
         return nil
     end
     local holder = load(held.id)
-    if holder and string.sub(holder.member, 1, 10) ~= held.digits then
+    if holder and number_of(holder.member) ~= held.number then
         holder = nil
     end
     local is_held = holder and not holder.end_state
@@ -68,7 +68,7 @@ function keys.meet(new, mode, ttl)
         replace(holder, new)
     end
     if mode ~= 'ignore' and ttl then
-        hold(new.queue, new.key, held.id, held.digits, now + ttl)
+        hold(new.queue, new.key, held.id, held.number, now + ttl)
     end
     if logging then
         tell('deduplicated', new.queue, held.id, holder and holder.name)
@@ -78,7 +78,7 @@ end
 
 -- Lets a new job hold its key.
 function keys.hold(job, ttl)
-    hold(job.queue, job.key, job.id, string.sub(job.member, 1, 10), ttl and now + ttl)
+    hold(job.queue, job.key, job.id, number_of(job.member), ttl and now + ttl)
 end
 
 -- Forgets the key of a job whose record goes, unless it is held for a time whatever becomes of it.
@@ -86,7 +86,7 @@ function keys.let_go(member)
     local id = id_of(member)
     local job = read_record(id, call('HGET', yard .. ':jobs', id))
     local held = job.key and holding_of(job.queue, job.key)
-    if held and held.id == id and held.digits == string.sub(member, 1, 10) and not held.until_ then
+    if held and held.id == id and held.number == number_of(member) and not held.until_ then
         call('HDEL', yard .. ':dedup:' .. job.queue, job.key)
     end
 end

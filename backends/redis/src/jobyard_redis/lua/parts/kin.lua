@@ -30,7 +30,8 @@ end
 -- The parents of a job, each once: id, and whether its failure fails the job.
 local function parents_of(job)
     local found, seen = {}, {}
-    for policy, id in string.gmatch(job.parents or '', '(%a)([^,]+)') do
+    for policy, spelling in string.gmatch(job.parents or '', '(%a)([^,]+)') do
+        local id = packed(spelling)
         if not seen[id] then
             seen[id] = true
             found[#found + 1] = { id = id, fails = policy == 'f' }

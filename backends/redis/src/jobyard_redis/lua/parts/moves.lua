@@ -22,37 +22,7 @@ local function is_needed(id)
     return any('needed') and call('SISMEMBER', yard .. ':needed', id) == 1
 end
 
-local BAND, MIDDLE = 2 ^ 43, 2 ^ 42
-local LAST_INSTANT = 2 ^ 42 - 1
-
 local END_COUNTS = { c = 'c', x = 'x', f = 'f', s = 'f', l = 'f' }
-
--- The place in the claim order. Scores stay below 2^53, where doubles are exact; a LIFO job has
--- the lower half of its priority's band, its due and number turned round.
-local function line_score(priority, due, lifo)
-    local band = (100 - priority) * BAND
-    due = math.min(due, LAST_INSTANT)
-    return text(lifo and band + LAST_INSTANT - due or band + MIDDLE + due)
-end
-
-local function line_member(member)
-    if has(flags_of(member), LIFO) then
-        local turned = 0xffffffffff - tonumber(string.sub(member, 1, 10), 16)
-        -- In two halves: %x takes no more than an int on every Lua.
-        local high, low = math.floor(turned / 2 ^ 20), turned % 2 ^ 20
-        return string.format('%05x%05x', high, low) .. string.sub(member, 11)
-    end
-    return member
-end
-
-local function member_of(job_number, flags, id)
-    local high, low = math.floor(job_number / 2 ^ 20), job_number % 2 ^ 20
-    return string.format('%05x%05x', high, low) .. string.char(ZERO + flags) .. id
-end
-
-local function number_of(member)
-    return tonumber(string.sub(member, 1, 10), 16)
-end
 
 local function line_up(queue, lane, score, member)
     call('ZADD', yard .. ':lane:' .. queue .. ':' .. lane, score, member)
@@ -216,8 +186,6 @@ local function enter(job, due)
 end
 
 -- -- the end -------------------------------------------------------------------------------------
-
-local BLOCK = 256
 
 local function strike_out(members)
     local gone = {}

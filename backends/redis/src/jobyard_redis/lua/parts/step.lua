@@ -77,12 +77,32 @@ local woken, lessened, newcomers = {}, {}, {}
 -- to it.
 local at_close = {}
 
+-- An id that is kept as 16 bytes, as parts/member.lua says, the way it is spelled; and back.
+local function spelled(id)
+    if #id ~= 16 or string.byte(id, 9) < 128 then
+        return id
+    end
+    return (string.gsub(id, '.', function(byte)
+        return string.format('%02x', string.byte(byte))
+    end))
+end
+
+local function packed(id)
+    if #id ~= 32 or not string.find(id, '^%x*$') or not string.find(id, '^[89ab]', 17)
+        or string.find(id, '%u') then
+        return id
+    end
+    return (string.gsub(id, '..', function(digits)
+        return string.char(tonumber(digits, 16))
+    end))
+end
+
 -- Events are written while a subscription lives.
 local logging = call('ZCOUNT', yard .. ':subscriptions', '(' .. text(now), '+inf') > 0
 local told = {}
 local function tell(kind, queue, id, name, worker, attempt, ran, data)
     told[#told + 1] = table.concat({
-        kind, text(now), queue, id or '', name or '', worker or '', text(attempt), text(ran),
+        kind, text(now), queue, id and spelled(id) or '', name or '', worker or '', text(attempt), text(ran),
         data and #data or '-1',
     }, '|') .. '\n' .. (data or '')
 end
