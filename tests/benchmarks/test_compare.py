@@ -15,6 +15,9 @@ from benchmarks.peers.result import OtherRun, Result
 from benchmarks.stores import STORES
 from tools import figures
 
+pytestmark = pytest.mark.timeout(900)
+"""Many processes one after the other, each of which a busy machine may start slowly."""
+
 ADAPTERS = ROOT / "benchmarks" / "peers"
 PIN = re.compile(r"[A-Za-z0-9_.-]+(\[[a-z,]+\])?==[0-9][A-Za-z0-9.]*")
 

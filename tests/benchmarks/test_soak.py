@@ -3,7 +3,11 @@
 import json
 from pathlib import Path
 
+import pytest
 from benchmarks.soak import Window, drift, main
+
+pytestmark = pytest.mark.timeout(900)
+"""Many processes one after the other, each of which a busy machine may start slowly."""
 
 STEADY = [Window(seconds=1, jobs=1, p50=1, p99=2, memory=50, store=3) for _ in range(12)]
 

@@ -9,6 +9,9 @@ import pytest
 from benchmarks.book import Book, percentile
 from benchmarks.works import WORKS
 
+pytestmark = pytest.mark.timeout(900)
+"""Many processes one after the other, each of which a busy machine may start slowly."""
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
