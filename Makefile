@@ -3,6 +3,7 @@
 #   make demo            run the main job on SQLite; DIR=folder chooses the folder to index
 #   make test            everything that has to pass
 #   make soak            chaos runs on every store: RUNS=30 of each, or for HOURS=8
+#   make fuzz            many more examples for what reads bytes, URLs and cron, new ones each time
 #   make check           lint, types, layers and the public API, without the tests
 #   make clean           remove the environment and what the tools leave behind
 #
@@ -11,7 +12,7 @@
 VENV ?= .venv
 python = $(VENV)/bin/python
 
-.PHONY: help demo test soak check clean venv
+.PHONY: help demo test soak fuzz check clean venv
 .DEFAULT_GOAL := help
 
 help:
@@ -36,6 +37,10 @@ test: venv
 
 soak: venv
 	@$(python) tools/soak.py $(if $(RUNS),--runs $(RUNS)) $(if $(HOURS),--hours $(HOURS))
+
+fuzz: venv
+	@$(python) -m pytest --hypothesis-profile=fuzz --timeout=3600 tests/security/test_fuzzing.py \
+	    tests/test_codec.py tests/test_url.py tests/test_failure.py tests/test_backoff.py
 
 check: venv
 	@$(python) tools/check.py lint format types layers api sync

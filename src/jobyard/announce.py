@@ -62,6 +62,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     duration: float | None = None
     data: Any = None
 
+    def __repr__(self) -> str:
+        """Show what happened to what, never the data."""
+        job = "" if self.job_id is None else f" {self.job_id}"
+        return f"<Event {self.name} {self.queue}/{self.job_name or ''}{job} at {self.at}>"
+
 
 Listener = Callable[[Event], Awaitable[None] | None]
 

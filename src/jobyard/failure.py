@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from jobyard.errors import PayloadDecodeError
+from jobyard.url import LONGEST_SECRET, masked
 
 __all__ = ["JobError", "describe", "pack_error", "unpack_error"]
 
@@ -32,6 +33,7 @@ class JobError(msgspec.Struct, frozen=True, kw_only=True):
 def describe(error: BaseException, *, stack_limit: int) -> JobError:
     """Tell what an exception says, whatever its own methods do when asked.
 
+    What is secret in URLs, as drivers quote them, is left out.
     `stack_limit` frames of each traceback are kept, the innermost ones.
     """
     kind = type(error)
@@ -68,7 +70,7 @@ def unpack_error(packed: bytes | None) -> JobError | None:
         return None
     try:
         return msgspec.json.decode(packed, type=JobError)
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError, msgspec.MsgspecError):
         msg = "the stored error of a job cannot be read"
         raise PayloadDecodeError(msg) from None
 
@@ -92,5 +94,9 @@ def _traceback(error: BaseException, stack_limit: int) -> str:
 def _clean(text: str, limit: int) -> str:
     if len(text) > limit:
         half = limit // 2
-        text = f"{text[:half]}\n...\n{text[-half:]}"
+        # Masked before it is cut: half a URL is no URL, and half a password is half a secret.
+        head, tail = text[: half + LONGEST_SECRET], text[-half - LONGEST_SECRET :]
+        text = f"{masked(head)[:half]}\n...\n{masked(tail)[-half:]}"
+    else:
+        text = masked(text)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

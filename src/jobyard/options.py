@@ -216,7 +216,7 @@ def unpack(data: bytes) -> RunOptions:
         return DEFAULT_RUN
     try:
         return msgspec.json.decode(data, type=RunOptions)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
         msg = f"the stored options of a job cannot be read: {error}"
         raise StoreCorrupt(msg) from None
 

@@ -109,7 +109,7 @@ def read_plan(record: ScheduleRecord) -> Plan:
     """Read the plan of a stored schedule; raise `StoreCorrupt` if it cannot be read."""
     try:
         return msgspec.msgpack.decode(record.definition, type=Plan)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
         msg = f"the stored schedule {record.key!r} cannot be read: {error}"
         raise StoreCorrupt(msg) from None
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
+
+from jobyard.errors import StoreCorrupt
 
 
 class WorkerState(StrEnum):
@@ -30,3 +33,15 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     state: WorkerState = WorkerState.RUNNING
     started_at: int = 0
     seen_at: int = 0
+
+
+_decode: Final = msgspec.msgpack.Decoder(WorkerInfo).decode
+
+
+def read_worker(packed: bytes) -> WorkerInfo:
+    """Read what a worker said of itself, in MessagePack; raise `StoreCorrupt` for what is none."""
+    try:
+        return _decode(packed)
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        msg = "what a worker has said of itself cannot be read back"
+        raise StoreCorrupt(msg) from None

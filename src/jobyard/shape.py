@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import msgspec
 
-from jobyard.errors import ConfigError, PayloadDecodeError, PayloadNotPortable
+from jobyard.errors import ConfigError, PayloadDecodeError, PayloadError, PayloadNotPortable
 
 __all__ = ["Shape"]
+
+MISFITS: Final = (TypeError, ValueError, RecursionError, msgspec.MsgspecError)
+QUOTED: Final = re.compile(r"^Invalid (?:enum )?value .*?(?= - at `|$)", re.DOTALL)
 
 
 class Shape:
@@ -29,11 +33,7 @@ class Shape:
 
     def encode(self, value: object) -> object:
         """Turn a payload into plain values; raise `PayloadNotPortable` if it is not of the type."""
-        try:
-            plain = self._dump(value)
-            again = self._load(plain)
-        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-            raise PayloadNotPortable(f"the payload is no {self}: {error}") from None
+        plain, again = self._fitting(lambda: self._there_and_back(value), PayloadNotPortable)
         # Types without an equality of their own are compared by what stands for them.
         if again != value and (type(again) is not type(value) or self._dump(again) != plain):
             raise PayloadNotPortable(f"the payload would not come back equal as {self}")
@@ -41,14 +41,33 @@ class Shape:
 
     def decode(self, plain: object) -> Any:
         """Turn plain values into a payload; raise `PayloadDecodeError` if they do not fit."""
+        return self._fitting(lambda: self._load(plain), PayloadDecodeError)
+
+    def _there_and_back(self, value: object) -> tuple[object, object]:
+        plain = self._dump(value)
+        return plain, self._load(plain)
+
+    def _fitting(self, turn: Callable[[], Any], misfit: type[PayloadError]) -> Any:
         try:
-            return self._load(plain)
-        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-            raise PayloadDecodeError(f"the payload is no {self}: {error}") from error
+            return turn()
+        except MISFITS as error:
+            why = _why(error)
+        # Without the error as its cause or context: it quotes values, and would be stored.
+        raise misfit(f"the payload is no {self}: {why}")
 
     def __str__(self) -> str:
         """Show the name of the type."""
         return getattr(self.type, "__name__", None) or repr(self.type)
+
+
+def _why(error: Exception) -> str:
+    """Tell what does not fit, without the value that does not."""
+    told = getattr(error, "errors", None)
+    if callable(told):  # pydantic's, whose text has the values
+        each = told(include_url=False, include_context=False, include_input=False)
+        return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'it'}: {e['msg']}" for e in each)
+    text = str(error) or type(error).__name__
+    return QUOTED.sub("a value that is none of those allowed", text)
 
 
 Turn = Callable[[Any], Any]

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal, TypeVar, get_args, get_origin
+from typing import Final, Literal, TypeVar, get_args, get_origin
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 import msgspec
 
 from jobyard.errors import InvalidUrl
 
-__all__ = ["BackendUrl"]
+__all__ = ["LONGEST_SECRET", "BackendUrl", "masked"]
 
 Options = TypeVar("Options", bound=msgspec.Struct)
+
+PASSWORD: Final = re.compile(r"(\w://[^:/@\s]{0,256}):\S{0,1024}@")
+OPTION: Final = re.compile(r"(?i)([?&](?:password|passwd|pass|secret|token)=)[^&\s]{1,1024}")
+"""What is secret in a URL; bounded, so that no text takes long to look through."""
+
+LONGEST_SECRET: Final = 1_536
+"""More characters than such a URL has that is still recognised."""
 
 EXAMPLES = "sqlite:///jobs.db, postgresql://user@host/database, redis://host:6379/0 or memory://"
 
@@ -34,12 +42,7 @@ class BackendUrl:
     @classmethod
     def parse(cls, url: str) -> BackendUrl:
         """Read a URL; raise `InvalidUrl`, which never quotes it, when it cannot be read."""
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            msg = f"the URL cannot be parsed; it should look like {EXAMPLES}"
-            raise InvalidUrl(msg) from None
+        parts = _split(url)
         if not parts.scheme or "://" not in url:
             msg = f"the URL has no scheme; it should look like {EXAMPLES}"
             raise InvalidUrl(msg)
@@ -51,7 +54,7 @@ class BackendUrl:
             username=_unquoted(parts.username),
             password=_unquoted(parts.password),
             host=parts.hostname,
-            port=port,
+            port=parts.port,
             path=unquote(parts.path),
             options=_options(parts),
         )
@@ -79,8 +82,8 @@ class BackendUrl:
         try:
             return msgspec.convert(dict(self.options), record, strict=False)
         except msgspec.ValidationError as error:
-            msg = f"an option of the {self.scheme}:// URL does not fit: {_misfit(error, record)}"
-            raise InvalidUrl(msg) from None
+            misfit = _misfit(error, record)
+        raise InvalidUrl(f"an option of the {self.scheme}:// URL does not fit: {misfit}")
 
     def __str__(self) -> str:
         """Show the address, with the password masked and the options left out."""
@@ -95,15 +98,49 @@ class BackendUrl:
         return f"{self.scheme}://{user}{'@' if user else ''}{host}{quote(self.path)}"
 
 
+def masked(text: str) -> str:
+    """Put *** in place of what is secret in the URLs of a text.
+
+    >>> masked("cannot reach redis://ann:secret@host:6379/0")
+    'cannot reach redis://ann:***@host:6379/0'
+    """
+    if "://" not in text:
+        return text
+    return OPTION.sub(r"\1***", PASSWORD.sub(r"\1:***@", text))
+
+
+def _split(url: str) -> SplitResult:
+    """Split a URL.
+
+    The error of the standard library quotes what it cannot read, which may be a part of a password:
+    ours is raised when that one is gone, so that it is not its context either.
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        parts = None
+    if parts is None:
+        raise InvalidUrl(f"the URL cannot be parsed; it should look like {EXAMPLES}")
+    return parts
+
+
 def _misfit(error: msgspec.ValidationError, record: type[msgspec.Struct]) -> str:
     """Say which option is meant, and what it may be where that is one of a few words."""
     what, _, place = str(error).partition(" - at `$.")
     name = place.rstrip("`")
     for each in msgspec.structs.fields(record):
-        words = get_args(each.type) if get_origin(each.type) is Literal else ()
+        words = _words(each.type)
         if each.encode_name == name and words:
             return f"{name} is {' or '.join(map(str, words))}"
     return f"{name}: {what}" if name else what
+
+
+def _words(kind: object) -> tuple[object, ...]:
+    """Give the words that a type allows, if it allows only some, or nothing besides them."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return tuple(word for each in get_args(kind) for word in _words(each))
 
 
 def _unquoted(part: str | None) -> str | None:
@@ -114,8 +151,9 @@ def _options(parts: SplitResult) -> Mapping[str, str]:
     try:
         pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError:
-        msg = "the options after '?' in the URL should look like name=value&name=value"
-        raise InvalidUrl(msg) from None
+        pairs = None
+    if pairs is None:
+        raise InvalidUrl("the options after '?' in the URL should look like name=value&name=value")
     options = dict(pairs)
     if len(options) != len(pairs):
         msg = "an option is given twice in the URL"

@@ -2,8 +2,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from jobyard.cli.failures import Commands, ExitCode, masked
+from jobyard.cli.failures import Commands, ExitCode
 from jobyard.errors import BackendUnavailable, ConfigError
+from jobyard.url import masked
 
 SECRET = "redis://ann:s3cret@host:6379/0"
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import traceback
 from enum import IntEnum
-from typing import Any, Final
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from jobyard.errors import ConfigError, JobyardError
+from jobyard.url import masked
 
-__all__ = ["Commands", "ExitCode", "complain", "masked"]
-
-PASSWORD: Final = re.compile(r"(\w://[^:/@\s]*):\S*@")
+__all__ = ["Commands", "ExitCode", "complain"]
 
 
 class ExitCode(IntEnum):
@@ -40,7 +38,8 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except JobyardError as error:
             if ctx.params.get("debug"):
-                traceback.print_exception(error)
+                told = "".join(traceback.format_exception(error))
+                print(masked(told), end="", file=sys.stderr)
             complain(error)
             raise typer.Exit(ExitCode.FAILED) from None
         except Exception as error:
@@ -55,12 +54,3 @@ def complain(error: JobyardError) -> None:
     """Write what is wrong, and what to do about it, to stderr."""
     kind = "error" if isinstance(error, ConfigError) else type(error).__name__
     print(f"jobyard: {kind}: {masked(str(error))}", file=sys.stderr)
-
-
-def masked(text: str) -> str:
-    """Put *** in place of the passwords of URLs.
-
-    >>> masked("cannot reach redis://ann:secret@host:6379/0")
-    'cannot reach redis://ann:***@host:6379/0'
-    """
-    return PASSWORD.sub(r"\1:***@", text)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobyard.cli.failures import ExitCode, masked
+from jobyard.cli.failures import ExitCode
 from jobyard.cli.output import make_console, print_json
 from jobyard.cli.store import (
     JsonOption,
@@ -18,6 +18,7 @@ from jobyard.cli.store import (
 )
 from jobyard.cli.values import read_duration
 from jobyard.errors import BackendError
+from jobyard.url import masked
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -20,6 +20,7 @@ from jobyard.lease import (
     Stalled,
 )
 from jobyard.run import Run
+from jobyard.url import LONGEST_SECRET, masked
 from jobyard.worker.patience import is_transient
 
 __all__ = ["Journal", "on_one_line"]
@@ -237,7 +238,8 @@ def named(error: BaseException) -> str:
 
 
 def on_one_line(text: str, most: int = 500) -> str:
-    """Escape what could forge a line of a log or steer a terminal."""
+    """Escape what could forge a line of a log or steer a terminal; mask the secrets of URLs."""
+    text = masked(text[: most + LONGEST_SECRET])
     if len(text) > most:
         text = text[:most] + "..."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -163,7 +163,7 @@ class Bell:
                     self._tell(Ring((), events=True))
                 failures = 0
                 async for notice in connection.notifies():
-                    self._tell(_read(notice.payload))
+                    self._tell(read_ring(notice.payload))
             except (psycopg.Error, JobyardError) as error:
                 log.info("listening for new jobs failed, looking goes on: %s", error)
             if connection is not None:
@@ -188,8 +188,9 @@ class Bell:
                 await connection.close()
 
 
-def _read(payload: str) -> Ring:
+def read_ring(payload: str) -> Ring:
+    """Read a notice; one that cannot be read may mean anything."""
     try:
         return decode(payload)
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError, msgspec.MsgspecError):
         return Ring((), events=True)  # of a later version: it may be anything

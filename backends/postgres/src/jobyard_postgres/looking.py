@@ -10,15 +10,13 @@ import msgspec
 from jobyard.job import JobRecord
 from jobyard.limit import LimitInfo
 from jobyard.metrics import Bucket, Metrics
-from jobyard.presence import WorkerInfo
+from jobyard.presence import WorkerInfo, read_worker
 from jobyard.query import Counts, JobQuery, Page, QueueInfo
 from jobyard.schedule import ScheduleRecord
 from jobyard_postgres.arrays import int8s, texts
 from jobyard_postgres.store import Store
 from jobyard_sql.codes import CHILD, STATE_CODES, STATES, TALLIES
 from jobyard_sql.looking import Standing, limit_of, record_of
-
-unpack_worker = msgspec.msgpack.Decoder(WorkerInfo).decode
 
 
 async def get(store: Store, job_ids: Sequence[str]) -> tuple[JobRecord | None, ...]:
@@ -149,6 +147,6 @@ async def workers(store: Store) -> tuple[WorkerInfo, ...]:
     """List the workers that live."""
     rows = await store.rows(store.signals.workers, {"now": await store.time()})
     return tuple(
-        msgspec.structs.replace(unpack_worker(body), started_at=started_at, seen_at=seen_at)
+        msgspec.structs.replace(read_worker(body), started_at=started_at, seen_at=seen_at)
         for body, started_at, seen_at in rows
     )

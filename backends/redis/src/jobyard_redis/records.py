@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote
 
+from jobyard.errors import StoreCorrupt
 from jobyard.job import JobRecord, JobSpec, JobState, Reason, Retain
 
 LIFO: Final = 1
@@ -36,6 +37,9 @@ FLAGS: Final = tuple(bytes((FIRST + flags,)) for flags in range(RECORDED + 1))
 
 UUID_DIGITS: Final = 32
 UUID_BYTES: Final = 16
+
+UNREADABLE: Final = (ValueError, LookupError)
+"""What reading raises where the bytes are not those that were written."""
 
 STATES: Final = {
     b"w": JobState.WAITING,
@@ -225,33 +229,36 @@ Fields = tuple[
 
 
 def fields_of(record: bytes) -> Fields:
-    """Read a job's record."""
-    end = record.index(b"\n", HEAD)
-    due, expires, size, shape = record[HEAD:end].split(b"|", 3)
-    queue, channel, name, attempts, max_crashes, priority = read_shape(shape)
-    flags = record[5] - FIRST
-    created = int.from_bytes(record[6:HEAD])
-    wishes, body = NO_WISHES, end + 1
-    if flags & WISHES:
-        end = record.index(b"\n", body)
-        wishes, body = read_wishes(record[body:end]), end + 1
-    payload = body + int(size) if size else body
-    return (
-        int.from_bytes(record[:5]),
-        flags,
-        int(due) if due else created,
-        created,
-        int(expires) if expires else None,
-        priority,
-        queue,
-        channel,
-        name,
-        attempts,
-        max_crashes,
-        record[body:payload],
-        record[payload:],
-        wishes,
-    )
+    """Read the fields of a job's record; raise `StoreCorrupt` for what is none."""
+    try:
+        end = record.index(b"\n", HEAD)
+        due, expires, size, shape = record[HEAD:end].split(b"|", 3)
+        queue, channel, name, attempts, max_crashes, priority = read_shape(shape)
+        flags = record[5] - FIRST
+        created = int.from_bytes(record[6:HEAD])
+        wishes, body = NO_WISHES, end + 1
+        if flags & WISHES:
+            end = record.index(b"\n", body)
+            wishes, body = read_wishes(record[body:end]), end + 1
+        payload = body + int(size) if size else body
+        return (
+            int.from_bytes(record[:5]),
+            flags,
+            int(due) if due else created,
+            created,
+            int(expires) if expires else None,
+            priority,
+            queue,
+            channel,
+            name,
+            attempts,
+            max_crashes,
+            record[body:payload],
+            record[payload:],
+            wishes,
+        )
+    except UNREADABLE:
+        raise StoreCorrupt("the record of a job cannot be read back") from None
 
 
 class Facts(NamedTuple):
@@ -275,41 +282,44 @@ NONE_YET: Final = Facts(None, None, 0, 0, 0, None, None, None, None, None, None,
 
 
 def read_facts(facts: bytes | None) -> Facts:
-    """Read a job's facts."""
-    if facts is None:
-        return NONE_YET
-    line, _, body = facts.partition(b"\n")
-    (
-        _state,
-        due,
-        priority,
-        failures,
-        crashes,
-        fence,
-        started,
-        finished,
-        expires,
-        _settled,
-        reason,
-        worker,
-        error_size,
-        result_size,
-    ) = line.split(b"|")
-    error_end = max(int(error_size), 0)
-    return Facts(
-        _optional(due),
-        _optional(priority),
-        int(failures),
-        int(crashes),
-        int(fence),
-        _optional(started),
-        _optional(finished),
-        _optional(expires),
-        Reason(reason.decode()) if reason else None,
-        unescaped(worker) if worker else None,
-        None if int(error_size) < 0 else body[:error_end],
-        None if int(result_size) < 0 else body[error_end:],
-    )
+    """Read a job's facts; raise `StoreCorrupt` for what is none."""
+    try:
+        if facts is None:
+            return NONE_YET
+        line, _, body = facts.partition(b"\n")
+        (
+            _state,
+            due,
+            priority,
+            failures,
+            crashes,
+            fence,
+            started,
+            finished,
+            expires,
+            _settled,
+            reason,
+            worker,
+            error_size,
+            result_size,
+        ) = line.split(b"|")
+        error_end = max(int(error_size), 0)
+        return Facts(
+            _optional(due),
+            _optional(priority),
+            int(failures),
+            int(crashes),
+            int(fence),
+            _optional(started),
+            _optional(finished),
+            _optional(expires),
+            Reason(reason.decode()) if reason else None,
+            unescaped(worker) if worker else None,
+            None if int(error_size) < 0 else body[:error_end],
+            None if int(result_size) < 0 else body[error_end:],
+        )
+    except UNREADABLE:
+        raise StoreCorrupt("the facts of a job cannot be read back") from None
 
 
 def _optional(field: bytes) -> int | None:
@@ -317,42 +327,45 @@ def _optional(field: bytes) -> int | None:
 
 
 def job_record(shown: Sequence[Any]) -> JobRecord:
-    """Read what the scripts show of a job."""
-    job_id, written, facts_written, state, lease, progress, cancelling = shown
-    record, facts = read_record(written), read_facts(facts_written)
-    fence, until, started, worker = facts.fence, None, facts.started, facts.worker
-    if lease is not None:
-        fence_field, until_field, started_field, worker_field = lease.split(b"|")
-        fence, until, started = int(fence_field), int(until_field), int(started_field)
-        worker = unescaped(worker_field)
-    return JobRecord(
-        id=spelled(job_id),
-        no=record.no,
-        queue=record.queue,
-        name=record.name,
-        channel=record.channel,
-        state=STATES[state],
-        payload=record.payload,
-        options=record.options,
-        priority=record.priority if facts.priority is None else facts.priority,
-        attempts=record.attempts,
-        max_crashes=record.max_crashes,
-        failures=facts.failures,
-        crashes=facts.crashes,
-        fence=fence,
-        created_at=record.created,
-        due_at=record.due if facts.due is None else facts.due,
-        started_at=started,
-        finished_at=facts.finished,
-        expires_at=record.expires if facts.expires is None else facts.expires,
-        lease_until=until,
-        worker=worker,
-        cancel_asked=bool(cancelling),
-        progress=progress,
-        result=facts.result,
-        error=facts.error,
-        reason=facts.reason,
-        group=record.wishes.group,
-        dedup=record.wishes.dedup,
-        depends_on=record.wishes.depends_on,
-    )
+    """Read what the scripts show of a job; raise `StoreCorrupt` if it cannot be."""
+    try:
+        job_id, written, facts_written, state, lease, progress, cancelling = shown
+        record, facts = read_record(written), read_facts(facts_written)
+        fence, until, started, worker = facts.fence, None, facts.started, facts.worker
+        if lease is not None:
+            fence_field, until_field, started_field, worker_field = lease.split(b"|")
+            fence, until, started = int(fence_field), int(until_field), int(started_field)
+            worker = unescaped(worker_field)
+        return JobRecord(
+            id=spelled(job_id),
+            no=record.no,
+            queue=record.queue,
+            name=record.name,
+            channel=record.channel,
+            state=STATES[state],
+            payload=record.payload,
+            options=record.options,
+            priority=record.priority if facts.priority is None else facts.priority,
+            attempts=record.attempts,
+            max_crashes=record.max_crashes,
+            failures=facts.failures,
+            crashes=facts.crashes,
+            fence=fence,
+            created_at=record.created,
+            due_at=record.due if facts.due is None else facts.due,
+            started_at=started,
+            finished_at=facts.finished,
+            expires_at=record.expires if facts.expires is None else facts.expires,
+            lease_until=until,
+            worker=worker,
+            cancel_asked=bool(cancelling),
+            progress=progress,
+            result=facts.result,
+            error=facts.error,
+            reason=facts.reason,
+            group=record.wishes.group,
+            dedup=record.wishes.dedup,
+            depends_on=record.wishes.depends_on,
+        )
+    except UNREADABLE:
+        raise StoreCorrupt("what is stored of a job cannot be read back") from None

@@ -9,15 +9,13 @@ import msgspec
 
 from jobyard.events import EventKind, EventPage, StoredEvent
 from jobyard.metrics import MINUTE_MS, Bucket, Metrics
-from jobyard.presence import WorkerInfo
+from jobyard.presence import WorkerInfo, read_worker
 from jobyard.query import Page
 from jobyard.schedule import ScheduleRecord
 from jobyard_redis.link import Argument
 from jobyard_redis.records import unescaped
 
 pack_worker: Final = msgspec.msgpack.Encoder().encode
-unpack_worker: Final = msgspec.msgpack.Decoder(WorkerInfo).decode
-
 FIGURES: Final = {
     "a": "added",
     "s": "started",
@@ -99,7 +97,7 @@ def workers_from(said: Sequence[bytes | None]) -> tuple[WorkerInfo, ...]:
             started, seen, _, info = each.split(b"|", 3)
             found.append(
                 msgspec.structs.replace(
-                    unpack_worker(info), started_at=int(started), seen_at=int(seen)
+                    read_worker(info), started_at=int(started), seen_at=int(seen)
                 )
             )
     return tuple(sorted(found, key=lambda worker: worker.id))

@@ -10,7 +10,7 @@ import msgspec
 from jobyard.errors import StoreCorrupt
 from jobyard.events import EventKind, EventPage, StoredEvent
 from jobyard.job import Added, AddOutcome, Unit
-from jobyard.presence import WorkerInfo, WorkerState
+from jobyard.presence import WorkerInfo, WorkerState, read_worker
 from jobyard.query import Page
 from jobyard.schedule import ScheduleRecord
 from jobyard_sql.signals import Signals
@@ -19,7 +19,6 @@ from jobyard_sqlite.transaction import Transaction
 
 unpack_events: Final = msgspec.msgpack.Decoder(list[StoredEvent]).decode
 pack_worker: Final = msgspec.msgpack.Encoder().encode
-unpack_worker: Final = msgspec.msgpack.Decoder(WorkerInfo).decode
 
 
 class Rows(Protocol):
@@ -147,7 +146,7 @@ def _news(known: str | None, state: WorkerState) -> list[EventKind]:
 def workers(look: Rows, sql: Signals, now: int) -> tuple[WorkerInfo, ...]:
     """List the workers that live."""
     return tuple(
-        msgspec.structs.replace(unpack_worker(body), started_at=started_at, seen_at=seen_at)
+        msgspec.structs.replace(read_worker(body), started_at=started_at, seen_at=seen_at)
         for body, started_at, seen_at in look.rows(sql.workers, {"now": now})
     )
 
@@ -178,12 +177,12 @@ def events(look: Rows, sql: Signals, *, after: str, limit: int) -> EventPage:
     if not first:
         ((latest,),) = look.rows(sql.last_event)
         return EventPage(events=(), cursor=str(max(cursor, latest)), gap=cursor < latest)
-    kept_from = first[0][0] - len(_unpack(first[0][1]))
+    kept_from = first[0][0] - len(read_batch(first[0][1]))
     gap = cursor < kept_from
     cursor = max(cursor, kept_from)
     found: list[StoredEvent] = []
     for last, body in look.rows(sql.events, {"after": cursor, "limit": limit}):
-        batch = _unpack(body)
+        batch = read_batch(body)
         found += batch[max(cursor - (last - len(batch)), 0) :]
         if len(found) >= limit:
             break
@@ -191,8 +190,9 @@ def events(look: Rows, sql: Signals, *, after: str, limit: int) -> EventPage:
     return EventPage(events=tuple(found), cursor=str(cursor + len(found)), gap=gap)
 
 
-def _unpack(body: bytes) -> list[StoredEvent]:
+def read_batch(body: bytes) -> list[StoredEvent]:
+    """Read an entry of the log; raise `StoreCorrupt` for what is none."""
     try:
         return unpack_events(body)
-    except msgspec.DecodeError as error:
-        raise StoreCorrupt("an entry of the event log cannot be read back") from error
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        raise StoreCorrupt("an entry of the event log cannot be read back") from None
