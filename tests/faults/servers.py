@@ -22,6 +22,16 @@ class Harmed(ABC):
     """Where that user's service is."""
     wrong: str
     """An address that the server refuses for good."""
+    place: str | tuple[str, int]
+    """Where it listens: a socket, or host and port."""
+
+    @abstractmethod
+    def through(self, port: int) -> str:
+        """Tell the address of the user's service by way of another port."""
+
+    @abstractmethod
+    def connections(self) -> int:
+        """Tell how many connections the user has."""
 
     @abstractmethod
     def stop(self) -> None:
@@ -57,7 +67,18 @@ class HarmedPostgres(Harmed):
         self._server = server
         self.url = server.create_database("harmed").replace("jobyard@", f"{USER}@")
         self.wrong = self.url.replace("/harmed", "/nowhere")
+        self.place = str(server.socket_folder / ".s.PGSQL.5432")
         self._say(f"CREATE USER {USER}", f"ALTER DATABASE harmed OWNER TO {USER}")
+
+    def through(self, port: int) -> str:
+        return f"postgresql://{USER}@127.0.0.1:{port}/harmed"
+
+    def connections(self) -> int:
+        counted = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{USER}'"
+        with self._server.connect() as connection:
+            row = connection.execute(counted.encode()).fetchone()
+        assert row is not None
+        return int(row[0])
 
     def _say(self, *statements: str) -> None:
         with self._server.connect() as connection:
@@ -96,7 +117,15 @@ class HarmedRedis(Harmed):
         self._server = server
         self.url = server.url.replace("//", f"//{USER}:s3cret@")
         self.wrong = server.url.replace("//", f"//{USER}:wr0ng@")
+        self.place = ("127.0.0.1", int(server.url.rpartition(":")[2].partition("/")[0]))
         self.start()
+
+    def through(self, port: int) -> str:
+        return self.url.replace(f":{self.place[1]}/", f":{port}/")
+
+    def connections(self) -> int:
+        with Redis.from_url(self._server.url) as admin:
+            return sum(each["user"] == USER for each in admin.client_list())
 
     def stop(self) -> None:
         self._server.stop()

@@ -1,4 +1,4 @@
-"""B11, B23, B25, B29, F23: what comes in, and what a handler may do."""
+"""B11, B23, B25, B29, F23, T13, T14: what comes in, and what a handler may do."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import asyncio
 import logging
 import os
 import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from jobyard import Job, JobState, QueueService, Reason
-from jobyard.errors import JobyardError
+from jobyard.errors import InvalidOption, JobyardError
 from jobyard.job import JobSpec
+from jobyard.timing import Cron
 
 PATIENCE = 100.0
 
@@ -120,3 +123,38 @@ async def test_a_thread_that_a_handler_leaves_behind_is_its_own_business() -> No
         assert left[0].is_alive()
     go_on.set()
     left[0].join()
+
+
+@pytest.mark.parametrize("lease", [0, -1, float("nan"), "60", True])
+@pytest.mark.case("T14")
+async def test_a_lease_of_no_time_is_refused(lease: Any) -> None:
+    async with QueueService("memory://") as service:
+        service.handler("q", "n")(lambda job: None)
+        job = await service.add_job("q", "n")
+        with pytest.raises(InvalidOption, match="lease"):
+            service.worker(lease=lease)
+        with pytest.raises(InvalidOption, match="lease"):
+            await service.claim("q", lease=lease)
+        assert (await job.refresh()).state is JobState.WAITING
+
+
+@pytest.mark.case("T13")
+def test_days_that_come_seldom_or_never() -> None:
+    begin = datetime(2026, 3, 1, tzinfo=UTC)
+
+    def tick(expression: str, after: datetime = begin) -> datetime:
+        found = Cron.of(expression).after(int(after.timestamp() * 1000))
+        assert found is not None
+        return datetime.fromtimestamp(found / 1000, UTC)
+
+    assert tick("0 0 29 2 *") == datetime(2028, 2, 29, tzinfo=UTC)
+    assert tick("0 0 31 2,3 *") == datetime(2026, 3, 31, tzinfo=UTC)
+    assert tick("*/7 * * * *") == begin + timedelta(minutes=7)
+    assert tick("*/7 * * * *", begin + timedelta(minutes=56)) == begin + timedelta(hours=1)
+    # The last second of a day that had a leap second: none of ours is the one added.
+    assert tick("* * * * * *", datetime(2016, 12, 31, 23, 59, 59, tzinfo=UTC)) == datetime(
+        2017, 1, 1, tzinfo=UTC
+    )
+    for never in ("0 0 30 2 *", "0 0 31 4,6 *", "60 * * * * *"):
+        with pytest.raises(InvalidOption, match="cron"):
+            Cron.of(never)

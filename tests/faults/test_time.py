@@ -39,12 +39,12 @@ async def test_the_clock_of_a_workers_host_changes_nothing(
         ran.append((job.name, job.attempt))
         if job.attempt == 1:
             raise ValueError
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.7)
 
     async with service:
         before = (await service.health()).now
         job = await service.add_job("q", "n", delay=0.3, attempts=2, backoff=0.1)
-        async with service.worker(lease=0.6, poll_interval=0.05):
+        async with service.worker(lease=0.5, poll_interval=0.05):
             await job.wait(timeout=100)
         ended = await job.refresh()
         after = (await service.health()).now

@@ -1,4 +1,4 @@
-"""N20, N22, N28, R01 to R03: listeners that are ended, locked rows, a full disk."""
+"""N20, N22, N23, N28, R01 to R03: listeners that are ended, locked rows, a full disk."""
 
 from __future__ import annotations
 
@@ -80,6 +80,21 @@ async def test_a_job_that_somebodys_transaction_locks_is_passed_over(
             assert ran == [1, 2, 3, 4]
         assert await service.run_until_idle() == 1
     assert ran == [1, 2, 3, 4, 0]
+
+
+@pytest.mark.case("N23")
+async def test_a_transaction_that_stays_for_long_stops_nobody(server: Server, own: str) -> None:
+    async with asyncio.timeout(PATIENCE), QueueService(own) as service:
+        service.handler("q", "n")(lambda job: None)
+        await service.add_job("q", "n")
+        with psycopg.connect(server.url(name_of(own))) as theirs:
+            theirs.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            seen = theirs.execute("SELECT count(*) FROM jobyard_job").fetchone()
+            for _ in range(3):
+                await service.add_jobs("q", [("n", number) for number in range(200)])
+                await service.run_until_idle()
+            assert theirs.execute("SELECT count(*) FROM jobyard_job").fetchone() == seen
+        assert (await service.get_stats("q")).completed == 601
 
 
 @pytest.mark.case("N28")

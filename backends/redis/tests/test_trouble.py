@@ -108,11 +108,12 @@ async def test_a_full_server_refuses_adds_and_lets_work_go_on(
     assert (info.counts.completed, info.counts.active, info.counts.waiting) == (3, 1, 1)
 
 
-@pytest.mark.case("R01", "R03")
+@pytest.mark.case("R01", "R02", "R03")
 async def test_a_server_that_cannot_write_its_disk_is_full() -> None:
     with ThrowawayServer(persistent=False, settings={"save": "3600 1"}) as server:
         async with opened(server.url) as backend:
             await backend.add(alone(spec("a")))
+            (lease,) = (await backend.claim(want())).leases
             blocking = server.folder / "dump.rdb" / "in the way"
             blocking.mkdir(parents=True)
             with admin(server) as client:
@@ -123,6 +124,8 @@ async def test_a_server_that_cannot_write_its_disk_is_full() -> None:
             with pytest.raises(StoreFull, match="MISCONF") as raised:
                 await backend.add(alone(spec("b")))
             assert raised.value.transient
+            with pytest.raises(StoreFull, match="MISCONF"):
+                await backend.settle([settlement(lease, Done())])
             severities = {each.subject: each.severity for each in await backend.inspect()}
             assert severities["disk"] == "warning"
             blocking.rmdir()
@@ -130,6 +133,8 @@ async def test_a_server_that_cannot_write_its_disk_is_full() -> None:
             with admin(server) as client:
                 client.save()
             await backend.add(alone(spec("b")))
+            answer = await backend.settle([settlement(lease, Done())])
+            assert answer.results == (Settled.OK,)
 
 
 # -- READONLY, MASTERDOWN

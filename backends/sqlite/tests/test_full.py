@@ -1,4 +1,4 @@
-"""R01 to R05, N31: no room on the disk, for a while, and places that cannot be written."""
+"""N15, N23, N31, R01 to R05: no room on the disk for a while, and what cannot be written."""
 
 from __future__ import annotations
 
@@ -171,3 +171,40 @@ async def test_a_folder_that_cannot_be_written_is_named(closed: Path) -> None:
     assert str(closed) in str(raised.value)
     assert not raised.value.transient
     await backend.close()
+
+
+@pytest.mark.case("N15")
+async def test_a_database_that_takes_no_writes_for_a_while_is_unavailable(path: Path) -> None:
+    """The connection is made one that only reads: SQLite says what it says of such a file."""
+
+    async with QueueService(f"sqlite:///{path}") as service:
+        backend = service.backend
+        assert isinstance(backend, SqliteBackend)
+        store = backend._opened()
+
+        def only_reads(on: str) -> None:
+            store._open_writer().execute(f"PRAGMA query_only = {on}").fetchall()
+
+        await store._writer.call(lambda: only_reads("ON"))
+        with pytest.raises(BackendUnavailable, match="cannot be written") as raised:
+            await service.add_job("q", "n")
+        assert raised.value.transient
+        await store._writer.call(lambda: only_reads("OFF"))
+        await service.add_job("q", "n")
+        assert len(await service.list_jobs("q")) == 1
+
+
+@pytest.mark.case("N23")
+async def test_a_reader_that_stays_for_long_stops_nobody(path: Path) -> None:
+    async with QueueService(f"sqlite:///{path}") as service:
+        service.handler("q", "n")(lambda job: None)
+        await service.add_job("q", "n")
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        seen = reader.execute("SELECT count(*) FROM jobyard_job").fetchone()
+        for _ in range(5):
+            await service.add_jobs("q", [("n", number) for number in range(200)])
+            await service.run_until_idle()
+        assert reader.execute("SELECT count(*) FROM jobyard_job").fetchone() == seen
+        reader.close()
+        assert (await service.get_stats("q")).completed == 1_001

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import AsyncConnection, IsolationLevel
 
 from jobyard.clock import Clock
-from jobyard.errors import ConfigError, StoreBusy
+from jobyard.errors import BackendUnavailable, ConfigError
 from jobyard.home import Home
 from jobyard_postgres.arrays import int4s, register
 from jobyard_postgres.bell import Bell
@@ -178,7 +178,7 @@ class Store:
                     raise asyncio.CancelledError
                 return answer
         except TimeoutError as error:
-            raise StoreBusy(f"the server did not answer within {seconds:g} s") from error
+            raise BackendUnavailable(f"the server did not answer within {seconds:g} s") from error
 
     async def is_pooled(self) -> bool:
         """Tell whether something between here and the server shares connections out.
