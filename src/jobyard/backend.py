@@ -39,6 +39,12 @@ class Backend(ABC):
 
     contract: ClassVar[tuple[int, int]]
     capabilities: ClassVar[Capability]
+    claims_by_halves: ClassVar[bool] = False
+    """Whether a worker with many slots claims for half of them at a time, for speed alone.
+
+    It runs the one half while the other is claimed. That pays where a call costs little beside its
+    jobs, and is worked on outside of this process.
+    """
 
     def __init__(
         self, url: BackendUrl, *, namespace: str = DEFAULT_NAMESPACE, clock: Clock | None = None

@@ -187,3 +187,59 @@ async def test_a_claim_asks_for_names_not_for_everything(yard: Any) -> None:
 
     assert wanted[0].sources == (Source(queue="q", names=("job",)),)
     assert wanted[0].limit == 7
+
+
+async def test_a_store_that_likes_halves_is_asked_for_one_while_the_other_runs(yard: Any) -> None:
+    backend = yard.service.backend
+    backend.claims_by_halves = True
+    limits: list[int] = []
+    calls = running = most = meanwhile = 0
+
+    async def handler(job: Job) -> None:
+        nonlocal running, most, meanwhile
+        running += 1
+        most = max(most, running)
+        meanwhile += calls
+        await asyncio.sleep(1)
+        running -= 1
+
+    def slow(call: Any) -> Any:
+        async def spy(*arguments: Any, **options: Any) -> Any:
+            nonlocal calls
+            want = options.get("claim") or arguments[0]
+            if isinstance(want, Claim):
+                limits.append(want.limit)
+            calls += 1
+            for _ in range(5):
+                await asyncio.sleep(0)
+            calls -= 1
+            return await call(*arguments, **options)
+
+        return spy
+
+    yard.handle(handler)
+    await yard.service.add_jobs("q", [("job", None)] * 1_200)
+    backend.claim, backend.settle = slow(backend.claim), slow(backend.settle)
+
+    assert await yard.worker(concurrency=400).run_until_idle() == 1_200
+    assert max(limits) == 200
+    assert most == 400, "all slots are used all the same"
+    assert meanwhile > 0, "no job started while a claim was under way"
+
+
+async def test_few_slots_are_claimed_for_at_once(yard: Any) -> None:
+    backend = yard.service.backend
+    backend.claims_by_halves = True
+    wanted: list[int] = []
+    claim = backend.claim
+
+    async def spy(want: Claim) -> Any:
+        wanted.append(want.limit)
+        return await claim(want)
+
+    async def handler(job: Job) -> None: ...
+
+    backend.claim = spy
+    yard.handle(handler)
+    await yard.worker(concurrency=100).run_until_idle()
+    assert wanted[0] == 100

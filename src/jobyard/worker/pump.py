@@ -33,6 +33,15 @@ IN_A_HURRY_SECONDS: Final = 0.25
 WHAT: Final = "claim and settle"
 
 
+HALF_FROM: Final = 100
+"""How many jobs of a claim make it worth a round trip of its own."""
+
+
+def most_claimed(slots: int, *, by_halves: bool) -> int:
+    """Tell how many jobs a claim asks for at most."""
+    return min(max(HALF_FROM, slots // 2), MAX_BATCH) if by_halves else MAX_BATCH
+
+
 class Pump:
     """Moves jobs between the store and the slots.
 
@@ -61,6 +70,7 @@ class Pump:
         self._worker = worker
         self._lease_ms = lease_ms
         self._poll = poll
+        self._most = most_claimed(slots.concurrency, by_halves=host.backend.claims_by_halves)
         self._bell = slots.ended
         self._hurry = Bell()
         self._patience = Patience()
@@ -145,7 +155,7 @@ class Pump:
         if self._ambiguous is not None:
             # Its jobs may be leased to this worker already: only the same claim gives them.
             return self._ambiguous
-        limit = min(self._slots.free, MAX_BATCH)
+        limit = min(self._slots.free, self._most)
         if limit <= 0 or not self._may_claim() or not self._is_time():
             return None
         sources = self._routes.sources()

@@ -47,6 +47,7 @@ class RedisBackend(Backend):
 
     contract: ClassVar[tuple[int, int]] = (0, 3)
     capabilities: ClassVar[Capability] = Capability.SHARED | Capability.DURABLE | Capability.PUSH
+    claims_by_halves: ClassVar[bool] = True
 
     def __init__(
         self,
