@@ -68,6 +68,10 @@ PLACE: Final = """
 SELECT q.id, l.id, (SELECT min(shard) FROM jobyard_gauge g WHERE g.queue = q.id)
 FROM jobyard_queue q JOIN jobyard_lane l ON l.queue = q.id WHERE q.name = %s
 """
+VACUUMING: Final = """
+SELECT 1 FROM pg_stat_activity
+WHERE datname = current_database() AND backend_type = 'autovacuum worker' LIMIT 1
+"""
 DECLARE: Final = """
 WITH q AS (
     INSERT INTO jobyard_queue (name, ver, paused, closing) VALUES (%s, 0, false, false)
@@ -168,6 +172,13 @@ class PostgresStore(Store):
         name = parameters_of(url)["dbname"]
         with server().connect() as connection:
             connection.execute(sql.SQL("DROP DATABASE {} (FORCE)").format(sql.Identifier(name)))
+
+    @classmethod
+    def wait_for_chores(cls, url: str) -> None:
+        """Return when the server's autovacuum is not busy with the database."""
+        with connect(url) as connection:
+            while connection.execute(VACUUMING).fetchone() is not None:
+                time.sleep(0.1)
 
     @classmethod
     def weigh(cls, url: str) -> int:

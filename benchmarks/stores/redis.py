@@ -21,6 +21,7 @@ from jobyard_redis.records import HEAD, packed
 from jobyard_redis.throwaway import ThrowawayServer
 
 LEASE_MS: Final = 60_000
+REWRITES: Final = ("in_progress", "scheduled")
 
 STEP: Final = f"""
 local call, yard = redis.call, KEYS[1]
@@ -181,6 +182,13 @@ class RedisStore(Store):
         """Empty the server."""
         with connect(url) as client:
             client.flushall()
+
+    @classmethod
+    def wait_for_chores(cls, url: str) -> None:
+        """Return when the server does not rewrite its log, which copies pages that change."""
+        with connect(url) as client:
+            while any(client.info("persistence")[f"aof_rewrite_{what}"] for what in REWRITES):
+                time.sleep(0.1)
 
     @classmethod
     def weigh(cls, url: str) -> int:

@@ -152,11 +152,16 @@ class SqliteStore(Store):
             path.with_name(path.name + ending).unlink(missing_ok=True)
 
     @classmethod
-    def weigh(cls, url: str) -> int:
-        """Return the bytes of the file, its log moved into it."""
+    def wait_for_chores(cls, url: str) -> None:
+        """Move the log into the file."""
         connection = connect(url)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         connection.close()
+
+    @classmethod
+    def weigh(cls, url: str) -> int:
+        """Return the bytes of the file, its log moved into it."""
+        cls.wait_for_chores(url)
         return path_of(url).stat().st_size
 
     operation: ClassVar[str] = "statements"

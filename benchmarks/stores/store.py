@@ -50,6 +50,11 @@ class Store(ABC):
 
     @classmethod
     @abstractmethod
+    def wait_for_chores(cls, url: str) -> None:
+        """Return when the store has done what very many adds give it to do in the background."""
+
+    @classmethod
+    @abstractmethod
     def weigh(cls, url: str) -> int:
         """Return how many bytes a place takes that nobody has open."""
 

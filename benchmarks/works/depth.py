@@ -30,6 +30,7 @@ def w6(bench: Bench) -> None:
         for kind, (name, delay_ms) in KINDS.items():
             places[kind] = url = stack.enter_context(bench.place())
             asyncio.run(fill(url, range(-depth, 0), name=name, delay_ms=delay_ms))
+            bench.store.wait_for_chores(url)
         for turn in bench.rounds("W6"):
             adds: dict[str, Figure] = {}
             drains: dict[str, Figure] = {}

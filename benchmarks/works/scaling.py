@@ -52,6 +52,7 @@ def _depth(bench: Bench, depth: int) -> None:
     sizes, book = bench.sizes, bench.book
     with bench.place() as url:
         asyncio.run(fill(url, range(-depth, 0)))
+        bench.store.wait_for_chores(url)
         for turn in bench.rounds(f"SCALE, {depth:,} waiting"):
             numbers = range(turn * sizes.depth_drain, (turn + 1) * sizes.depth_drain)
             facts = measure("add_one", url, first=numbers.start, jobs=sizes.depth_add)
