@@ -26,12 +26,18 @@ class Proxy:
         """Take where the server listens: host and port, or the path of a socket."""
         self.swallowing = False
         self.swallowed = 0
+        self._mercy_at = 0
         self.delay = 0.0
         self.refusing = False
         self._goes_on = asyncio.Event()
         self._goes_on.set()
         self._server = server
         self._connections: set[asyncio.Task[None]] = set()
+
+    def swallow_one(self) -> None:
+        """Throw away the next answer, and with it its connection, but no further one."""
+        self._mercy_at = self.swallowed + 1
+        self.swallowing = True
 
     @property
     def hanging(self) -> bool:
@@ -81,6 +87,8 @@ class Proxy:
             while content := await reader.read(CHUNK):
                 if answers and self.swallowing:
                     self.swallowed += 1
+                    if self.swallowed == self._mercy_at:
+                        self.swallowing = False
                     return
                 if self.delay:
                     await asyncio.sleep(self.delay)

@@ -160,7 +160,8 @@ class RedisBackend(Backend):
                 "committed, with a job_id of its own, so that adding it again adds nothing"
             )
         name, arguments = adding.script_for(units)
-        said = await self._link.run(name, *arguments)
+        # Made again it would find what it had added itself, and say that it was there before.
+        said = await self._link.run(name, *arguments, again=False)
         return adding.answers_of(units, said)
 
     # -- working
@@ -183,7 +184,8 @@ class RedisBackend(Backend):
             arguments.append("")
         else:
             arguments += ("1", *working.claim_arguments(claim))
-        results, claimed = await self._link.run("settle", *arguments)
+        # Made again a settle may come too late: what it had retried is another's by then.
+        results, claimed = await self._link.run("settle", *arguments, again=not settlements)
         return Settling(
             results=working.settled_from(results, order),
             claimed=None if claim is None else working.claimed_from(claim, claimed),

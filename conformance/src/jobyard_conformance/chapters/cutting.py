@@ -68,6 +68,25 @@ class Cutting(Chapter):
         assert (schedule.fired, schedule.next_at) == (1, 2)
         assert (await yard.info()).counts == Counts(waiting=1)
 
+    @clause("ALL-6", "ADD-3")
+    async def test_no_add_finds_what_it_has_added_itself(self, yard: Yard) -> None:
+        async with _way(yard) as (proxy, handle):
+            answer = await _one_lost(proxy, lambda: handle.add([specs("a")]))
+            assert answer is None or answer[0][0].outcome == "created"
+            await _again(lambda: handle.add([specs("a")]))
+        assert (await yard.info()).counts == Counts(waiting=1)
+
+    @clause("ALL-6", "SETTLE-1", "SETTLE-3")
+    async def test_no_settle_is_late_for_what_it_has_settled_itself(self, yard: Yard) -> None:
+        await yard.backend.add([specs("a")])
+        async with _way(yard) as (proxy, handle):
+            claimed = await handle.claim(want(limit=1))
+            ends = [settlement(each, Done(b"done")) for each in claimed.leases]
+            answer = await _one_lost(proxy, lambda: handle.settle(ends))
+            assert answer is None or answer.results == (Settled.OK,)
+            await _again(lambda: handle.settle(ends))
+        assert (await yard.info()).counts == Counts(completed=1)
+
 
 @asynccontextmanager
 async def _way(yard: Yard) -> AsyncIterator[tuple[Proxy, Backend]]:
@@ -98,6 +117,17 @@ async def _lost(proxy: Proxy, call: Callable[[], Awaitable[object]]) -> None:
         assert proxy.swallowed > before
     finally:
         proxy.swallowing = False
+
+
+async def _one_lost(proxy: Proxy, call: Callable[[], Awaitable[Answer]]) -> Answer | None:
+    """Make a call of which the first answer is swallowed; tell its answer, `None` if it failed."""
+    proxy.swallow_one()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await call()
+    except BackendError as error:
+        assert error.transient  # noqa: PT017 - an answer is as good
+        return None
 
 
 async def _again(call: Callable[[], Awaitable[Answer]]) -> Answer:
