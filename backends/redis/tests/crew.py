@@ -24,7 +24,12 @@ async def main(url: str, lease: str) -> None:
     @service.handler("q", "run")
     async def run(job: Job) -> int:
         say(ran=job.id, fence=job.fence)
-        await asyncio.sleep(0.002)
+        try:
+            await asyncio.sleep(0.002)
+        except asyncio.CancelledError:
+            # On a machine that stands still the lease cannot be renewed: the job is given back.
+            say(cut=job.id)
+            raise
         return os.getpid()
 
     async with service:
