@@ -35,10 +35,18 @@ def to_ms(value: object, option: str, *, least: int = 0) -> int:
         what = "0 or more" if least == 0 else f"at least {least / 1000:g}"
         msg = (
             f"{option} is a number of seconds, {what} and at most 50 years, or a timedelta, "
-            f"not {value!r}"
+            f"not {value!r}{_hint(value)}"
         )
         raise InvalidOption(msg)
     return round(seconds * 1000)
+
+
+def _hint(value: object) -> str:
+    """Ask for the unit of a number of seconds that is far too large."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return ""
+    is_number = isinstance(value, int) or math.isfinite(value)
+    return ": are these milliseconds?" if is_number and value * 1000 > LONGEST_MS else ""
 
 
 def instant_ms(value: object, option: str) -> int:

@@ -802,7 +802,7 @@ class QueueService:
 
         For scripts and tests. Ticks of schedules that have come are fired first. Left are delayed
         jobs that are not due yet, and what another worker runs meanwhile: `Job.wait` waits for
-        those.
+        those. A job left because no handler here is for its name is told in a warning of the log.
         """
         found: int = self._block(lambda: self._inner.run_until_idle(concurrency=concurrency))
         return found

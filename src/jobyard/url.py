@@ -121,7 +121,11 @@ def _split(url: str) -> SplitResult:
     except ValueError:
         parts = None
     if parts is None:
-        raise InvalidUrl(f"the URL cannot be parsed; it should look like {EXAMPLES}")
+        msg = (
+            f"the URL cannot be parsed; it should look like {EXAMPLES}. In a user name or a "
+            "password write / as %2F, # as %23, ? as %3F, @ as %40, [ as %5B"
+        )
+        raise InvalidUrl(msg)
     return parts
 
 

@@ -143,7 +143,10 @@ def test_a_worker_says_what_it_works_on(folder: Path) -> None:
         process.send_signal(signal.SIGTERM)
         code = process.wait()
 
-    assert f"jobs_app:service on {url_in(folder)}, queues other, 3 jobs at once" in line
+    assert (
+        f"jobs_app:service on {url_in(folder)} (namespace jobyard), queues other, 3 jobs at once"
+        in line
+    )
     assert code == 0
 
 

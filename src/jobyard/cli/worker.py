@@ -210,11 +210,12 @@ def folders_of(app: str) -> list[Path]:
 
 def introduce(settings: Settings, service: QueueService, chosen: list[str] | None) -> None:
     """Say what the worker works on, before it opens the store."""
+    where = service.connection_info()
+    queues = ", ".join(chosen or service.handlers.queues())
     tell(
         settings,
-        f"jobyard worker: {settings.app} on {service.connection_info()['url']}, queues "
-        f"{', '.join(chosen or service.handlers.queues())}, {settings.concurrency} jobs at once; "
-        "Ctrl-C stops it",
+        f"jobyard worker: {settings.app} on {where['url']} (namespace {where['namespace']}), "
+        f"queues {queues}, {settings.concurrency} jobs at once; Ctrl-C stops it",
     )
 
 
@@ -262,7 +263,8 @@ async def work(
             watching.add_done_callback(lambda _: worker.begin_stop())
             stack.callback(watching.cancel)
         if await open_for(worker, service.open, seconds=seconds):
-            await worker.run()
+            async with service.unheard.watching():
+                await worker.run()
 
 
 async def outlive(parent: int) -> None:

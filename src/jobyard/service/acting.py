@@ -23,7 +23,14 @@ from jobyard.edits import (
     SetPriority,
     SetProgress,
 )
-from jobyard.errors import InvalidOption, InvalidTransition, JobActive, JobFailed, JobNotFound
+from jobyard.errors import (
+    BackendError,
+    InvalidOption,
+    InvalidTransition,
+    JobActive,
+    JobFailed,
+    JobNotFound,
+)
 from jobyard.failure import JobError, pack_error, unpack_error
 from jobyard.handle import Job
 from jobyard.ids import is_job_id
@@ -63,8 +70,11 @@ class Acting(Lifetime):
         """
         await self._usable()
         seconds = None if timeout is None else to_ms(timeout, "timeout") / 1000
-        async with asyncio.timeout(seconds):
-            record = await self._waiters.wait(job_id) if is_job_id(job_id) else None
+        try:
+            async with asyncio.timeout(seconds):
+                record = await self._waiters.wait(job_id) if is_job_id(job_id) else None
+        except TimeoutError:
+            raise TimeoutError(await self._still(job_id, seconds)) from None
         if record is None:
             raise JobNotFound(_missing(job_id))
         if record.state is JobState.COMPLETED:
@@ -73,6 +83,26 @@ class Acting(Lifetime):
         why = f" ({record.reason})" if record.reason else ""
         msg = f"job {job_id} ended {record.state}{why}" + (f": {error}" if error else "")
         raise JobFailed(msg)
+
+    async def _still(self, job_id: str, seconds: float | None) -> str:
+        """Say how a job is that did not end in time, and what it waits for."""
+        try:
+            (record,) = await self.backend.get([job_id])
+        except BackendError as error:
+            return (
+                f"job {job_id} has not ended after {seconds:g} s, and cannot be looked at: {error}"
+            )
+        if record is None:
+            return _missing(job_id)
+        place = f"{record.queue}/{record.name or '(unnamed)'}"
+        where = f"{self.backend.url}, namespace {self.backend.namespace}"
+        why = {
+            JobState.WAITING: f"does a worker run on {where} with a handler for {place}?",
+            JobState.DELAYED: "it is not due yet",
+            JobState.BLOCKED: "it waits for another job, or behind its group",
+            JobState.ACTIVE: f"its run by {record.worker} goes on",
+        }.get(record.state, "it has ended since")
+        return f"job {job_id} ({place}) is {record.state} after {seconds:g} s: {why}"
 
     async def job_logs(self, job_id: str, *, after: int = 0, limit: int = 1_000) -> list[str]:
         """Read the lines of a job's log, oldest first, skipping `after` of them."""
@@ -202,4 +232,7 @@ class Acting(Lifetime):
 
 
 def _missing(job_id: str) -> str:
-    return f"there is no job {ascii(job_id)[:140]}: the id is wrong, or the job has been removed"
+    return (
+        f"there is no job {ascii(job_id)[:140]}: the id is wrong, or the job has been removed, "
+        "or it is in another store or namespace"
+    )

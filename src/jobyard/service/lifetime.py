@@ -7,7 +7,7 @@ import contextlib
 import os
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, NoReturn, Self
 
 from jobyard.announce import Announcer, Listener
 from jobyard.backend import Backend
@@ -161,6 +161,17 @@ class Lifetime:
     ) -> None:
         """Close."""
         await self.close()
+
+    def __enter__(self) -> NoReturn:
+        """Say how to use it: this service is asynchronous."""
+        msg = (
+            f"{type(self).__name__} is asynchronous: write `async with` in a coroutine function, "
+            "or use jobyard.sync.QueueService, which blocks"
+        )
+        raise TypeError(msg)
+
+    def __exit__(self, *_: object) -> None:
+        """Without this, `with` would not get as far as `__enter__`."""
 
     async def migrate(self) -> None:
         """Create what the store needs, or bring it up to date; safe for many to do at once."""

@@ -11,6 +11,7 @@ from jobyard.backend import Backend
 from jobyard.clock import Clock
 from jobyard.definition import Define, Definition
 from jobyard.durations import Duration, to_ms
+from jobyard.errors import ConfigError
 from jobyard.flowcontrol import RateLimit
 from jobyard.handle import Job
 from jobyard.handlers import BatchOptions, Handler, HandlerKind, Handlers, OnError
@@ -33,6 +34,7 @@ from jobyard.service.lifetime import Migrate
 from jobyard.service.limiting import Limiting
 from jobyard.service.producing import Grouping
 from jobyard.service.scheduling import Scheduling
+from jobyard.service.unheard import Unheard
 from jobyard.worker import Scheduler, Worker, stop_on_signals
 
 __all__ = ["QueueService"]
@@ -101,6 +103,7 @@ class QueueService(Scheduling, Following, Flowing, Limiting, Burying, Fetching):
         self._kept: dict[str, Plan] = {}
         self._queues: dict[str, Queue] = {}
         self._workers: WeakSet[Worker] = WeakSet()
+        self.unheard = Unheard(self)
 
     def queue(self, name: str) -> Queue:
         """Get the handle of a queue, the same one each time; no I/O.
@@ -140,6 +143,7 @@ class QueueService(Scheduling, Following, Flowing, Limiting, Burying, Fetching):
         `Backoff`, or to `"fail"`, which ends the job whatever attempts are left. The nearest class
         counts; errors of others wait as the job's own backoff says.
         """
+        _check_called(queue)
 
         def register(function: Function) -> Function:
             self.register_worker(
@@ -312,7 +316,8 @@ class QueueService(Scheduling, Following, Flowing, Limiting, Burying, Fetching):
         try:
             with stop_on_signals(worker):
                 if await open_for(worker, self.open, seconds=seconds):
-                    await worker.run()
+                    async with self.unheard.watching():
+                        await worker.run()
         finally:
             if opened_here:
                 await self.close()
@@ -322,12 +327,14 @@ class QueueService(Scheduling, Following, Flowing, Limiting, Burying, Fetching):
 
         For scripts and tests. Ticks of schedules that have come are fired first. Left are delayed
         jobs that are not due yet, and what another worker runs meanwhile: `Job.wait` waits for
-        those.
+        those. A job left because no handler here is for its name is told in a warning of the log.
         """
         await self._usable()
         await Scheduler(self.backend).fire_due()
         worker = self.worker(concurrency=concurrency, schedules=False)
-        return await worker.run_until_idle()
+        runs = await worker.run_until_idle()
+        await self.unheard.look()
+        return runs
 
     async def close(self) -> None:
         """Stop this service's workers gracefully, then let go of the store; again is no error."""
@@ -358,3 +365,13 @@ class QueueService(Scheduling, Following, Flowing, Limiting, Burying, Fetching):
     def job_for(self, lease: Lease, run: Run) -> Job:
         """Make the job that a handler is given."""
         return Job(lease, self, state=ACTIVE, run=run)
+
+
+def _check_called(queue: object) -> None:
+    """Refuse `@service.handler` without its parentheses, which would register nothing."""
+    if callable(queue):
+        msg = (
+            "handler is called with the queue and the name of the job, as in "
+            '@service.handler("emails", "send"): without them the function would be the queue'
+        )
+        raise ConfigError(msg)

@@ -27,6 +27,8 @@ __all__ = ["Journal", "on_one_line"]
 
 log = logging.getLogger("jobyard.worker")
 
+SHORT_LEASE_MS: Final = 1_000
+
 LEVELS: Final[dict[type[Outcome], int]] = {
     Done: logging.DEBUG,
     Snoozed: logging.DEBUG,
@@ -129,7 +131,9 @@ class Journal:
         """Tell that the end of a run came too late."""
         lease = settlement.lease
         log.warning(
-            "%s %s: lease lost before the run could be settled as %s; what it did counts no more",
+            "%s %s: lease lost before the run could be settled as %s; what it did counts no more. "
+            "The process, its event loop or the store stood still for longer than the lease: keep "
+            "the loop free, or work with a longer lease",
             _place(lease),
             lease.job_id,
             type(settlement.outcome).__name__.lower(),
@@ -183,6 +187,26 @@ class Journal:
             ", ".join(queues) or "no queue",
             extra={"worker": self._worker},
         )
+
+    def doubtful(self, queues: tuple[str, ...], *, lease_ms: int) -> None:
+        """Tell what makes no sense of how the worker is set up, though it may be meant."""
+        facts = {"worker": self._worker}
+        if not queues:
+            log.warning(
+                "worker %s has no handler, so it runs nothing: register some with "
+                "@service.handler(queue, name), in a module that is imported before it starts",
+                self._worker,
+                extra=facts,
+            )
+        if lease_ms < SHORT_LEASE_MS:
+            log.warning(
+                "worker %s has leases of %g s, renewed every %.2g s: a pause of the process or the "
+                "store that is longer lets its jobs run twice; 10 s or more bear it",
+                self._worker,
+                lease_ms / 1000,
+                lease_ms / 3000,
+                extra=facts,
+            )
 
     def stopping(self, active: int, timeout: float) -> None:
         """Tell that the worker begins to end."""

@@ -296,6 +296,7 @@ class Worker:
 
     async def _work(self) -> None:
         self._journal.began(self._routes.queues, self._concurrency)
+        self._journal.doubtful(self._routes.queues, lease_ms=self._lease_ms)
         crew = Crew(self._turn)
         beat = self._beat()
         is_settled = self._start(crew, beat)
