@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from jobyard_conformance.harness import CannotRun, UrlHarness
 from jobyard_conformance.proxy import proxied
 
 CARELESS = Path(__file__).with_name("careless.py")
-SECONDS = "4"
+SECONDS = "3"
 SEEDS = "10"
 """In how many runs it has to be found out; the first broken one is the last."""
 
@@ -64,10 +65,11 @@ def test_a_backend_that_settles_by_id_alone_is_found_out(site: Path, tmp_path: P
     )
     assert done.returncode == 1, done.stdout[-3000:] + done.stderr[-3000:]
     assert "BROKEN" in done.stdout
-    assert "was accepted after a newer one had begun" in done.stdout
+    # Most often I4: a stale settle was accepted. What that leads to may be seen before it.
+    assert re.search(r"^  I[1-8] of ", done.stdout, re.MULTILINE), done.stdout[-3000:]
     assert "The life of " in done.stdout
     seed = done.stdout.rpartition("The seed: ")[2].splitlines()[0]
-    assert f"--seconds 4.0 --lease 1.5 --seed {seed}" in done.stdout
+    assert f"--seconds 3.0 --lease 1.5 --seed {seed}" in done.stdout
     assert list((folder / f"seed-{seed}").glob("worker-*.jsonl"))
 
 

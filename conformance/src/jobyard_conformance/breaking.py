@@ -19,7 +19,7 @@ Call = Callable[..., Awaitable[object]]
 
 PAUSE_SECONDS: Final = 0.02
 TRIES: Final = 3_000
-FEW: Final = 4
+FEW: Final = 3
 """At how many steps a server falls where not all are asked for: it takes a second each."""
 
 
