@@ -8,14 +8,13 @@ from collections.abc import Callable, Coroutine, Generator
 from enum import Enum
 from typing import Any
 
+from tests.patience import PATIENCE
+
 from jobyard.backend import Backend
 from jobyard_conformance.builders import spec
 
 KNOWN = 40
 """More than a pool has connections."""
-
-DEADLINE = 60.0
-"""Seconds after which a call that should be answered at once has been forgotten."""
 
 
 class Moment(Enum):
@@ -42,7 +41,7 @@ class Cut:
     async def made(self) -> None:
         """Make the call, to its end or to the cut."""
         task = asyncio.create_task(self._run())
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(PATIENCE):
             await asyncio.wait([task])
         if not task.cancelled():
             task.result()
@@ -80,7 +79,7 @@ async def know(handle: Backend) -> None:
 
 async def answers_are_its_own(handle: Backend) -> None:
     """See that every call has its own answer, and none waits for a connection for ever."""
-    async with asyncio.timeout(DEADLINE):
+    async with asyncio.timeout(PATIENCE):
         answers = await asyncio.gather(*(handle.get([f"known-{n}"]) for n in range(KNOWN)))
     assert [[job and job.id for job in jobs] for jobs in answers] == [
         [f"known-{n}"] for n in range(KNOWN)

@@ -52,7 +52,7 @@ async def works(url: str) -> None:
             options = {"attempts": 2, "backoff": 0}
             jobs = await service.add_jobs("q", [("n", number, options) for number in range(20)])
             jobs.append(await service.add_job("q", "thread"))
-            await asyncio.gather(*(job.wait(timeout=60) for job in jobs))
+            await asyncio.gather(*(job.wait(timeout=100) for job in jobs))
             call = asyncio.ensure_future(service.list_jobs("q"))
             await asyncio.sleep(0)
             call.cancel()
@@ -95,7 +95,7 @@ async def dies(url: str) -> None:
     async def good(job: Job) -> str:
         return "well"
 
-    await service.run(concurrency=1, lease=0.5, poll_interval=0.05)
+    await service.run(concurrency=1, lease=3_600, poll_interval=0.05)
 
 
 async def starves(url: str) -> None:
@@ -111,7 +111,7 @@ async def starves(url: str) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         wrong = [each for each in found if isinstance(each, BaseException)]
         say(sorted({f"{isinstance(each, BackendError)} {_transient(each)}" for each in wrong}))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(100):
             await asyncio.gather(*(service.get_job("before") for _ in range(40)))
         await service.add_job("q", "n", job_id="after")
         say(sorted([job.id async for job in service.iter_jobs("q")]))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from redis import Redis
@@ -118,7 +120,6 @@ class HarmedRedis(Harmed):
         self.url = server.url.replace("//", f"//{USER}:s3cret@")
         self.wrong = server.url.replace("//", f"//{USER}:wr0ng@")
         self.place = ("127.0.0.1", int(server.url.rpartition(":")[2].partition("/")[0]))
-        self.start()
 
     def through(self, port: int) -> str:
         return self.url.replace(f":{self.place[1]}/", f":{port}/")
@@ -132,8 +133,6 @@ class HarmedRedis(Harmed):
 
     def start(self) -> None:
         self._server.start()
-        with Redis.from_url(self._server.url) as admin:
-            admin.execute_command("ACL", "SETUSER", USER, "on", ">s3cret", "~*", "&*", "+@all")
 
     def take_no_writes(self) -> Callable[[], object]:
         def say(*where: str) -> None:
@@ -183,5 +182,11 @@ def a_postgres() -> Iterator[Harmed]:
 
 @contextmanager
 def a_redis() -> Iterator[Harmed]:
-    with ThrowawayServer() as server:
-        yield HarmedRedis(server)
+    with TemporaryDirectory() as folder:
+        users = Path(folder) / "users.acl"
+        users.write_text(
+            f"user default on nopass ~* &* +@all\nuser {USER} on >s3cret ~* &* +@all\n"
+        )
+        # The server knows its users from its first moment on.
+        with ThrowawayServer(settings={"aclfile": str(users)}) as server:
+            yield HarmedRedis(server)

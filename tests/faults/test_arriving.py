@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from tests.faults.servers import Harmed
+from tests.patience import PATIENCE
 from tests.virtual import VirtualLoop
 
 from jobyard import QueueService
@@ -30,14 +31,26 @@ async def n(job):
     return job.data
 """
 
-PATIENCE = 100.0
+
+WORKER = ("-m", "jobyard", "worker", "late_app:service")
+BLOCKING = (
+    "-c",
+    """
+from jobyard.sync import QueueService
+service = QueueService()
+service.handler("q", "n")(lambda job: None)
+service.run()
+""",
+)
 
 
 @contextmanager
-def command(folder: Path, url: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def started(
+    folder: Path, url: str, program: tuple[str, ...] = WORKER
+) -> Iterator[subprocess.Popen[str]]:
     (folder / "late_app.py").write_text(APP)
     process = subprocess.Popen(
-        [sys.executable, "-m", "jobyard", "worker", "late_app:service", *arguments],
+        [sys.executable, *program],
         cwd=folder,
         env={**os.environ, "JOBYARD_URL": url},
         stdin=subprocess.DEVNULL,
@@ -63,7 +76,7 @@ async def test_a_worker_waits_for_its_server_and_works_when_it_is_there(
     server: Harmed, tmp_path: Path
 ) -> None:
     server.stop()
-    with command(tmp_path, server.url) as process:
+    with started(tmp_path, server.url) as process:
         await asyncio.to_thread(read_until, process, "the store is not there")
         await asyncio.to_thread(read_until, process, "the store is not there")
         server.start()
@@ -75,12 +88,13 @@ async def test_a_worker_waits_for_its_server_and_works_when_it_is_there(
         assert await asyncio.to_thread(process.wait, PATIENCE) == 0
 
 
+@pytest.mark.parametrize("program", [WORKER, BLOCKING], ids=["command", "blocking"])
 async def test_a_worker_that_waits_for_its_server_can_be_stopped(
-    server: Harmed, tmp_path: Path
+    server: Harmed, tmp_path: Path, program: tuple[str, ...]
 ) -> None:
     server.stop()
     try:
-        with command(tmp_path, server.url) as process:
+        with started(tmp_path, server.url, program) as process:
             await asyncio.to_thread(read_until, process, "the store is not there")
             process.send_signal(signal.SIGTERM)
             assert await asyncio.to_thread(process.wait, PATIENCE) == 0
@@ -100,7 +114,7 @@ async def test_what_waiting_does_not_mend_ends_a_worker_at_once(server: Harmed) 
 
 def test_the_command_says_what_it_does_not_wait_for(tmp_path: Path) -> None:
     for url in ("nothing://host", f"sqlite:///{tmp_path}/missing/jobs.db"):
-        with command(tmp_path, url) as process:
+        with started(tmp_path, url) as process:
             assert process.wait(PATIENCE) == 2
 
 

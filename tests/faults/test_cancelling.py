@@ -8,8 +8,9 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from tests.faults.cutting import DEADLINE, Cut, Moment, answers_are_its_own
+from tests.faults.cutting import Cut, Moment, answers_are_its_own
 from tests.faults.handles import opened
+from tests.patience import PATIENCE
 
 from jobyard.backend import Backend
 from jobyard.clock import ManualClock
@@ -33,7 +34,7 @@ async def held_under(handle: Backend, queue: str, lease_id: str) -> Sequence[Lea
 
     A request whose caller has gone may still be on its way to the server.
     """
-    async with asyncio.timeout(DEADLINE):
+    async with asyncio.timeout(PATIENCE):
         while True:
             claim = want(queue, limit=2, ttl_ms=TTL, lease_id=lease_id)
             leases = (await handle.claim(claim)).leases
@@ -130,12 +131,12 @@ async def test_a_look_that_is_cut_leaves_its_answer_to_nobody(
 
 @pytest.mark.case("F15")
 async def test_a_preparation_that_is_cut_leaves_nothing_half_done(url: str) -> None:
-    """Ctrl-C cancels what runs: here at the first wait, the fourth, the sixteenth and so on."""
+    """Ctrl-C cancels what runs: here at the first wait, the sixth, the thirty-sixth and so on."""
     for power in itertools.count():
         handle = open_backend(url, namespace=f"yard_{power}")
         try:
             await handle.open()
-            cut = Cut(handle.prepare(), 4**power, Moment.BEGINS)
+            cut = Cut(handle.prepare(), 6**power, Moment.BEGINS)
             await cut.made()
         finally:
             await handle.close()

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 from tests.faults.servers import Harmed
+from tests.patience import PATIENCE
 
 from jobyard import QueueService
 from jobyard.errors import BackendError, StorageNotPrepared
 
-PATIENCE = 100.0
 TRYING = "could not claim and settle"
 
 HARMS: dict[str, Callable[[Harmed], Callable[[], object]]] = {

@@ -10,13 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 
 from jobyard import Job, JobState, QueueService, Reason
 from jobyard.errors import InvalidOption, JobyardError
 from jobyard.job import JobSpec
 from jobyard.timing import Cron
-
-PATIENCE = 100.0
 
 
 @pytest.mark.case("B11")

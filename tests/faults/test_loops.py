@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.faults.cutting import DEADLINE
+from tests.patience import PATIENCE
 
 from jobyard.backend import Backend
 from jobyard.errors import BackendError
@@ -16,7 +16,7 @@ from jobyard_conformance.builders import specs
 async def looks(handle: Backend) -> str:
     """Make many calls at once; tell what came of it: the right answers, or our error."""
     try:
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(PATIENCE):
             answers = await asyncio.gather(*(handle.get(["a"]) for _ in range(40)))
     except BackendError as error:
         return str(error)

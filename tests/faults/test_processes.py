@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.faults.handles import opened
+from tests.patience import PATIENCE
 
 from jobyard import JobState, QueueService, Reason
+from jobyard.clock import ManualClock
 
 LONE = Path(__file__).with_name("lone.py")
-PATIENCE = 100.0
 
 
 async def run(role: str, url: str, *flags: str) -> tuple[int | None, str, str]:
@@ -71,13 +73,15 @@ async def test_a_job_that_ends_its_process_ends_as_a_crash_loop(
     url = f"sqlite:///{tmp_path}/jobs.db"
     async with QueueService(url) as service:
         job = await service.add_job("q", "poison", how, max_crashes=1)
-        neighbour = await service.add_job("q", "good", delay=0.2)
+        neighbour = await service.add_job("q", "good", priority="low")
         assert (await run("dies", url))[0] == code
+        assert (await job.refresh()).state is JobState.ACTIVE
+        later = ManualClock((await service.health()).now + 2 * 3_600_000)
+        async with opened(url, clock=later) as handle:
+            assert [each.job_id for each in await handle.reap(limit=10)] == [job.id]
+        ended = await job.refresh()
+        assert (ended.state, ended.reason) == (JobState.FAILED, Reason.CRASH_LOOP)
+        assert (ended.crashes, ended.failures) == (1, 0)
         service.handler("q", "good")(lambda job: "well")
-        async with service.worker(poll_interval=0.05):
-            assert await neighbour.wait(timeout=PATIENCE) == "well"
-            async with asyncio.timeout(PATIENCE):
-                while not (ended := await job.refresh()).state.is_finished:
-                    await asyncio.sleep(0.02)
-    assert (ended.state, ended.reason) == (JobState.FAILED, Reason.CRASH_LOOP)
-    assert (ended.crashes, ended.failures) == (1, 0)
+        assert await service.run_until_idle() == 1
+        assert (await neighbour.refresh()).result == "well"

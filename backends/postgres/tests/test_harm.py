@@ -11,13 +11,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from tests.patience import PATIENCE
 
 from jobyard import Job, QueueService
 from jobyard.errors import ConfigError, StoreFull
 from jobyard_postgres import store
 from jobyard_postgres.throwaway import Server
 
-PATIENCE = 100.0
 LARGE = "x" * 200_000
 
 

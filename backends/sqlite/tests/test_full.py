@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 from backends.sqlite.tests.handles import Start, at, line
+from tests.patience import PATIENCE
 
 from jobyard import Job, QueueService
 from jobyard.errors import BackendError, BackendUnavailable, StoreFull
 from jobyard_sqlite.backend import SqliteBackend
 
-PATIENCE = 100.0
 LARGE = "x" * 60_000
 
 UNDER_A_LIMIT = """
