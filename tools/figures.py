@@ -181,10 +181,13 @@ def shape(result: Result) -> str:
         if store in result.told["stores"]
     )
     rounds = max(len(figure["values"]) for figure in result.told["figures"])
+    fsyncs = sorted(part["fsync_ms"] for part in result.told["slices"])
     return (
         f"Measured on {machine['cores']} cores ({machine['processor']}) and "
         f"{machine['memory_mib'] / 1024:.0f} GiB, {machine['system']}, {machine['python']}, "
-        f"{products}, everything on that one machine; medians of {rounds} interleaved rounds."
+        f"{products}, everything on that one machine; medians of {rounds} interleaved rounds. "
+        f"An fsync took {fsyncs[0]:.1f} to {fsyncs[-1]:.1f} ms, which bounds whoever commits once "
+        "for each job."
     )
 
 

@@ -100,6 +100,9 @@ TOLD = {
 }
 
 
+SLICE = {"command": "it", "began": "then", "seconds": 1, "fsync_ms": 0.5, "load_before": [0.1]}
+
+
 def told_of(**rates: list[float]) -> Result:
     result = Result(
         json.loads(json.dumps(TOLD))
@@ -132,7 +135,7 @@ def test_a_slice_is_added_to_a_result_of_the_same_commit_only(tmp_path: Path) ->
 def test_the_pages_compare_with_the_best_peer_that_ran_each_job_once() -> None:
     result = told_of(jobyard=[100.0, 90.0], raw=[200.0, 150.0], slow=[10.0, 9.0], twice=[80.0, 80])
     result.fail("redis", "broken", "install", "no such version")
-    shown = figures.Result(result.told | {"slices": []})
+    shown = figures.Result(result.told | {"slices": [SLICE]})
 
     page = "\n".join(figures.long(shown))
 
