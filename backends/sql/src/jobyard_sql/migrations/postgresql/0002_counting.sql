@@ -1,10 +1,26 @@
 -- What every step does at its beginning and its end: take the time, count, tell.
 --
 -- A step is one call of one function, so that it is one round trip and one transaction. A function
--- that clients call carries its own search path and planner settings: no session has to. A step
--- locks gates (groups by id, then rates by id), then jobs by number, then leases, then the rows that
--- hold the jobs' states, then counts; hot steps leave gates and jobs out. What would lock against
--- that order skips what is locked. What stands before a gate is touched only by who has locked it.
+-- that clients call carries its own search path and planner settings: no session has to.
+--
+-- The order of locks, which every step keeps to, so that no two wait for each other:
+--   1  the schedule that ticks; the turn of a reaper
+--   2  queues' names, sorted (advisory), with the rows of queues and lanes that a step makes
+--   3  dedup keys, by queue and key
+--   4  gates: groups, then rates, each by queue and key
+--   5  jobs by number
+--   6  rows of `delayed`, then of `ready`, of jobs that are locked
+--   7  leases by number, with the rows of `running` that they cover
+--   8  ids of jobs that a step makes, sorted
+--   9  limiters by queue and name
+--  10  counts: of each queue, by its number, the gauge and then, to tell whether it ran dry, its row
+--  11  the end of the log of events
+-- A row that may be made by one step while another looks for it is made and locked by one statement,
+-- in order, or it would be locked when the wait for its maker is over. All of a kind is locked before
+-- the first of the next kind: a step that finds out later that it needs more begins anew (40001).
+-- Claims, reapers and chores that come upon rows out of order skip those that are locked. A claim and
+-- a settle of plain runs lock nothing before 7. Who has locked a job has locked its gates, and
+-- what stands before a gate is touched only by who has locked that.
 CREATE TYPE {ns}_move AS (
     queue INTEGER, source INTEGER, target INTEGER, tally INTEGER, n BIGINT, ran_ms BIGINT,
     was_due BOOLEAN

@@ -64,6 +64,52 @@ BEGIN
     END LOOP;
 END $$;
 
+-- Lock the rows in which locked jobs stand where hot steps would move them: {ns}_hold then waits for
+-- nobody. A job can only go from `delayed` to `ready` to `running` meanwhile, so in this order.
+CREATE FUNCTION {ns}_lock_states(p_nos BIGINT[]) RETURNS VOID
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM {ns}_job j JOIN {ns}_delayed d
+        ON d.queue = j.queue AND d.due = j.due AND d.no = j.no
+    WHERE j.no = ANY (p_nos) FOR UPDATE OF d;
+    PERFORM 1 FROM {ns}_job j JOIN {ns}_ready r
+        ON r.queue = ANY (ARRAY[j.queue, -j.queue]) AND r.prio = j.prio
+        AND r.due = CASE WHEN j.flags & 4 <> 0 THEN -j.due ELSE j.due END
+        AND r.no = CASE WHEN j.flags & 4 <> 0 THEN -j.no ELSE j.no END
+    WHERE j.no = ANY (p_nos) FOR UPDATE OF r;
+    PERFORM 1 FROM {ns}_lease
+    WHERE no = ANY (ARRAY(SELECT lease FROM {ns}_running WHERE no = ANY (p_nos)))
+    ORDER BY no FOR NO KEY UPDATE;
+END $$;
+
+-- The same without waiting: tells which of the jobs nobody else is moving.
+CREATE FUNCTION {ns}_free_states(p_nos BIGINT[]) RETURNS BIGINT[]
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_nos BIGINT[];
+    v_leases BIGINT[];
+BEGIN
+    v_nos := ARRAY(
+        SELECT j.no FROM {ns}_job j JOIN {ns}_delayed d
+            ON d.queue = j.queue AND d.due = j.due AND d.no = j.no
+        WHERE j.no = ANY (p_nos) FOR UPDATE OF d SKIP LOCKED);
+    v_nos := v_nos || ARRAY(
+        SELECT j.no FROM {ns}_job j JOIN {ns}_ready r
+            ON r.queue = ANY (ARRAY[j.queue, -j.queue]) AND r.prio = j.prio
+            AND r.due = CASE WHEN j.flags & 4 <> 0 THEN -j.due ELSE j.due END
+            AND r.no = CASE WHEN j.flags & 4 <> 0 THEN -j.no ELSE j.no END
+        WHERE j.no = ANY (p_nos) FOR UPDATE OF r SKIP LOCKED);
+    v_leases := ARRAY(
+        SELECT no FROM {ns}_lease
+        WHERE no = ANY (ARRAY(SELECT lease FROM {ns}_running WHERE no = ANY (p_nos)))
+        FOR NO KEY UPDATE SKIP LOCKED);
+    RETURN ARRAY(
+        SELECT s.no FROM {ns}_standing s WHERE s.no = ANY (p_nos) AND (
+            s.state = 2 OR s.state > 3 OR s.no = ANY (v_nos)
+            OR s.state = 3 AND s.fence = ANY (v_leases))
+        ORDER BY s.no);
+END $$;
+
 -- Lock leases until the step is over. Tells the number of each by its place, 0 where the token is
 -- not that of the lease: what holds a job is both.
 -- The leases are looked up by number alone: joined with the arrays, the table would be read through.

@@ -69,7 +69,6 @@ DECLARE
     v_dropped BIGINT[] := '{}';
     v_slow BOOLEAN := p_kinds IS NOT NULL;
     v_room INTEGER := 1000;
-    v_no BIGINT;
     v_code INTEGER;
     v_end RECORD;
     n {ns}_news := {ns}_no_news();
@@ -134,28 +133,22 @@ BEGIN
             OR u.no <> ALL (v_ended) AND u.no <> ALL (v_dropped)
         ORDER BY u.turn, u.at
     LOOP
-        IF coalesce(x.kind, 0) = 0 AND EXISTS (SELECT 1 FROM {ns}_running
-                WHERE no = x.no AND lease = x.held AND flags & 1920 <> 0) THEN
+        IF NOT EXISTS (SELECT 1 FROM {ns}_running WHERE no = x.no AND lease = x.held) THEN
+            -- A run that its locked lease does not cover any more never comes back: to look is enough.
+            SELECT * INTO s FROM {ns}_standing WHERE id = x.id;
+            v_code := CASE
+                WHEN NOT FOUND THEN 3
+                -- A lease of that number with another token is not the one that settled.
+                WHEN s.fence = x.fence AND s.state <> 3 AND s.settled AND (x.held > 0
+                    OR NOT EXISTS (SELECT 1 FROM {ns}_lease WHERE no = x.fence)) THEN 1
+                ELSE 2 END;
+            o_bad := o_bad || jsonb_build_array(jsonb_build_array(x.at - 1, v_code));
+            CONTINUE;
+        ELSIF coalesce(x.kind, 0) = 0 THEN
             -- What others came to wait for since it was claimed is not locked in its turn.
             RAISE EXCEPTION 'job % is not plain any more', x.id USING ERRCODE = 'JY001';
         END IF;
         s := {ns}_hold(x.no);
-        IF s.no IS NULL OR s.id <> x.id THEN
-            SELECT no INTO v_no FROM {ns}_job WHERE id = x.id;
-            s := {ns}_hold(v_no);
-        END IF;
-        v_code := CASE
-            WHEN s.no IS NULL THEN 3
-            WHEN s.fence <> x.fence THEN 2
-            -- A lease of that number with another token is not the one that settled.
-            WHEN s.state <> 3 THEN CASE WHEN s.settled AND (x.held > 0 OR NOT EXISTS (
-                SELECT 1 FROM {ns}_lease WHERE no = x.fence)) THEN 1 ELSE 2 END
-            WHEN x.held = 0 THEN 2
-            ELSE 0 END;
-        IF v_code > 0 THEN
-            o_bad := o_bad || jsonb_build_array(jsonb_build_array(x.at - 1, v_code));
-            CONTINUE;
-        END IF;
         v_end := {ns}_end_run(s, p_now,
             CASE WHEN x.kind BETWEEN 2 AND 8 THEN x.kind ELSE 2 END, x.ran, x.delay,
             x.reason, x.body, v_room);

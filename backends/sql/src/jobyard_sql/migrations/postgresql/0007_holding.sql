@@ -86,6 +86,16 @@ BEGIN
     END IF;
 END $$;
 
+-- The jobs whose time to live is over and that have not ended, those first that were to go first.
+CREATE FUNCTION {ns}_outlived(p_now BIGINT, p_limit INTEGER) RETURNS BIGINT[]
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT e.no FROM {ns}_expiry e JOIN {ns}_job j ON j.no = e.no AND j.expires_at = e.at
+        WHERE e.at <= p_now AND NOT EXISTS (SELECT 1 FROM {ns}_done d WHERE d.no = e.no)
+        ORDER BY e.at, e.no LIMIT p_limit);
+END $$;
+
 -- End jobs past their time to live, and take expired leases back. But for each other, reapers wait
 -- for nobody: what is worked on at this moment is left to the next time. But jobs with gates or
 -- dependants have to be locked before the first one is moved. A last row without an id tells the
@@ -104,8 +114,9 @@ DECLARE
     v_moves {ns}_move[] := '{}';
     v_told {ns}_told[] := '{}';
     v_found INTEGER := 0;
+    v_old BIGINT[];
     v_nos BIGINT[];
-    v_tied BIGINT[] := '{}';
+    v_tied BIGINT[];
     v_leases BIGINT[];
     v_no BIGINT;
     v_end RECORD;
@@ -119,39 +130,29 @@ BEGIN
     -- Reapers go one after another: what one leaves over for its limit, the next one finds.
     PERFORM pg_advisory_xact_lock(('{ns}_expiry'::REGCLASS)::OID::BIGINT::BIT(32)::INTEGER, 0);
     o_listening := {ns}_listening(v_now);
-    LOOP
-        IF v_found = 0 THEN
-            v_tied := {ns}_lock_tied(ARRAY(
-                SELECT no FROM {ns}_expiry WHERE at <= v_now ORDER BY at, no LIMIT p_limit
-            ) || ARRAY(
-                SELECT r.no FROM {ns}_running r WHERE r.lease = ANY (ARRAY(
-                    SELECT l.no FROM {ns}_lease l WHERE l.until <= v_now AND l.held > 0
-                    ORDER BY l.until, l.no LIMIT p_limit))
-                ORDER BY r.lease, r.no LIMIT p_limit));
-        END IF;
-        v_nos := ARRAY(
-            SELECT no FROM {ns}_job WHERE no = ANY (ARRAY(
-                SELECT no FROM {ns}_expiry WHERE at <= v_now ORDER BY at, no
-                LIMIT p_limit - v_found))
-                AND (flags & 1408 = 0 OR no = ANY (v_tied))
-            ORDER BY no FOR UPDATE SKIP LOCKED);
-        EXIT WHEN cardinality(v_nos) = 0;
-        FOREACH v_no IN ARRAY v_nos LOOP
-            s := {ns}_hold(v_no);
-            DELETE FROM {ns}_expiry WHERE at <= v_now AND no = v_no;
-            CONTINUE WHEN s.no IS NULL OR s.expires_at IS NULL OR s.expires_at > v_now
-                OR s.state > 3;
-            v_end := {ns}_reap_one(s, v_now, true, v_room);
-            n := {ns}_add_news(n, v_end.o_news);
-            v_room := v_room - v_end.o_removed;
-            v_moves := v_moves || v_end.o_moves;
-            v_told := v_told || v_end.o_told;
-            SELECT s.id, s.queue_name, s.name, s.fence, v_end.o_crashes, v_end.o_state,
-                v_end.o_reason, CASE WHEN s.state = 3 THEN s.worker END
-            INTO o_id, o_queue, o_name, o_fence, o_crashes, o_state, o_reason, o_worker;
-            RETURN NEXT;
-            v_found := v_found + 1;
-        END LOOP;
+    v_old := {ns}_outlived(v_now, p_limit);
+    v_tied := {ns}_lock_tied(v_old || ARRAY(
+        SELECT r.no FROM {ns}_running r WHERE r.lease = ANY (ARRAY(
+            SELECT l.no FROM {ns}_lease l WHERE l.until <= v_now AND l.held > 0
+            ORDER BY l.until, l.no LIMIT p_limit))
+        ORDER BY r.lease, r.no LIMIT p_limit));
+    v_nos := ARRAY(
+        SELECT no FROM {ns}_job
+        WHERE no = ANY (v_old) AND (flags & 1408 = 0 OR no = ANY (v_tied))
+        ORDER BY no FOR UPDATE SKIP LOCKED);
+    FOREACH v_no IN ARRAY {ns}_free_states(v_nos) LOOP
+        s := {ns}_hold(v_no);
+        CONTINUE WHEN s.expires_at IS NULL OR s.expires_at > v_now OR s.state > 3;
+        v_end := {ns}_reap_one(s, v_now, true, v_room);
+        n := {ns}_add_news(n, v_end.o_news);
+        v_room := v_room - v_end.o_removed;
+        v_moves := v_moves || v_end.o_moves;
+        v_told := v_told || v_end.o_told;
+        SELECT s.id, s.queue_name, s.name, s.fence, v_end.o_crashes, v_end.o_state,
+            v_end.o_reason, CASE WHEN s.state = 3 THEN s.worker END
+        INTO o_id, o_queue, o_name, o_fence, o_crashes, o_state, o_reason, o_worker;
+        RETURN NEXT;
+        v_found := v_found + 1;
     END LOOP;
     v_leases := ARRAY(
         SELECT no FROM {ns}_lease WHERE until <= v_now AND held > 0 ORDER BY until, no
@@ -182,6 +183,13 @@ BEGIN
         n := {ns}_resolve(n, v_now);
     END IF;
     PERFORM {ns}_book(v_now, o_listening, v_moves || n.moves, v_told || n.told);
+    -- What has ended in time, or got more of it, left its entry here.
+    DELETE FROM {ns}_expiry WHERE ctid = ANY (ARRAY(
+        SELECT e.ctid FROM {ns}_expiry e
+        WHERE e.at <= v_now AND (
+            NOT EXISTS (SELECT 1 FROM {ns}_job j WHERE j.no = e.no AND j.expires_at = e.at)
+            OR EXISTS (SELECT 1 FROM {ns}_done d WHERE d.no = e.no))
+        FOR UPDATE SKIP LOCKED));
     o_woken := {ns}_woken(n.moves);
     IF cardinality(o_woken) > 0 THEN
         o_id := NULL;

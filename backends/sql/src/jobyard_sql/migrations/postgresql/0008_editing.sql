@@ -124,6 +124,7 @@ DECLARE
     v_told {ns}_told[] := '{}';
     v_end RECORD;
     n {ns}_news := {ns}_no_news();
+    v_nos BIGINT[];
     v_gates BIGINT[] := '{}';
     s {ns}_standing;
     x RECORD;
@@ -135,10 +136,12 @@ BEGIN
     IF p_kind = 'revive' OR p_kind = 'move' AND p_to = 0 THEN
         v_gates := {ns}_reopen_gates(p_ids);
     END IF;
-    PERFORM {ns}_lock_jobs(ARRAY(SELECT no FROM {ns}_job WHERE id = ANY (p_ids)), v_gates);
+    v_nos := ARRAY(SELECT no FROM {ns}_job WHERE id = ANY (p_ids));
+    PERFORM {ns}_lock_jobs(v_nos, v_gates);
+    PERFORM {ns}_lock_states(v_nos);
     FOR x IN
         SELECT j.no, u.at::INTEGER AS at FROM unnest(p_ids) WITH ORDINALITY u(id, at)
-        JOIN {ns}_job j ON j.id = u.id ORDER BY j.no, u.at
+        JOIN {ns}_job j ON j.id = u.id WHERE j.no = ANY (v_nos) ORDER BY j.no, u.at
     LOOP
         s := {ns}_hold(x.no);
         CONTINUE WHEN s.no IS NULL;

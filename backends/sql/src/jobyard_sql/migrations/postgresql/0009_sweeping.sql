@@ -17,11 +17,7 @@ BEGIN
         PERFORM 1 FROM {ns}_job WHERE no = ANY (p_nos) ORDER BY no FOR UPDATE;
     ELSE
         PERFORM {ns}_lock_jobs(p_nos);
-    END IF;
-    IF 3 = ANY (p_states) THEN
-        PERFORM 1 FROM {ns}_lease WHERE no = ANY (ARRAY(
-            SELECT lease FROM {ns}_running WHERE no = ANY (p_nos)))
-        ORDER BY no FOR NO KEY UPDATE;
+        PERFORM {ns}_lock_states(p_nos);
     END IF;
     WITH v AS MATERIALIZED (
         SELECT j.no, j.queue, j.prio, CASE WHEN j.flags & 4 <> 0 THEN -1 ELSE 1 END AS sign, j.due
@@ -123,8 +119,9 @@ BEGIN
         GROUP BY no ORDER BY min(at) LIMIT p_most);
 END $$;
 
--- The oldest finished jobs of each queue that has more than so many, some of them.
-CREATE FUNCTION {ns}_beyond(p_count BIGINT, p_most INTEGER) RETURNS BIGINT[]
+-- The oldest finished jobs of each queue that has more than so many when some have gone, and some of
+-- those only.
+CREATE FUNCTION {ns}_beyond(p_count BIGINT, p_gone BIGINT[], p_most INTEGER) RETURNS BIGINT[]
 LANGUAGE plpgsql AS $$
 DECLARE
     v_nos BIGINT[] := '{}';
@@ -136,11 +133,13 @@ BEGIN
         GROUP BY queue ORDER BY queue
     LOOP
         EXIT WHEN cardinality(v_nos) >= p_most;
+        v_beyond := v_beyond - (SELECT count(*) FROM {ns}_done
+            WHERE no = ANY (p_gone) AND queue = v_queue AND state <> 7);
         CONTINUE WHEN v_beyond <= 0;
         v_nos := v_nos || ARRAY(
             SELECT d.no FROM unnest('{4,5,6,8}'::INTEGER[]) s(state) CROSS JOIN LATERAL (
                 SELECT e.no, e.finished_at FROM {ns}_done e JOIN {ns}_job j ON j.no = e.no
-                WHERE e.queue = v_queue AND e.state = s.state
+                WHERE e.queue = v_queue AND e.state = s.state AND e.no <> ALL (p_gone)
                     AND NOT {ns}_is_needed(j.flags, j.id)
                 ORDER BY e.finished_at, e.no LIMIT least(v_beyond, p_most)) d
             ORDER BY d.finished_at, d.no LIMIT least(v_beyond, p_most));
@@ -220,21 +219,23 @@ BEGIN
             END LOOP;
         ELSE
             v_kind := 'deleted';
-            PERFORM {ns}_drop_spent(v_now, p_limit);
             v_states := '{4,5,6,7,8}';
             v_nos := {ns}_outdated(v_now, p_age, p_other_age, v_most);
+            IF cardinality(v_nos) <= p_limit THEN
+                v_nos := v_nos || {ns}_beyond(p_count, v_nos, v_most - cardinality(v_nos));
+            END IF;
     END CASE;
     o_more := cardinality(v_nos) > p_limit;
     v_end := {ns}_remove(v_nos[:p_limit], v_states, v_now, v_kind, o_listening);
     o_removed := v_end.o_removed;
     o_woken := {ns}_woken(v_end.o_moves);
+    IF p_kind = 'obliterate' THEN
+        PERFORM 1 FROM {ns}_limiter WHERE queue = v_queue ORDER BY name FOR UPDATE;
+        PERFORM 1 FROM {ns}_gauge WHERE queue = v_queue ORDER BY shard FOR UPDATE;
+    END IF;
     PERFORM {ns}_book(v_now, o_listening, v_end.o_moves, v_end.o_told);
-    IF p_kind = 'retain' AND NOT o_more THEN
-        v_nos := {ns}_beyond(p_count, v_most - o_removed);
-        o_more := cardinality(v_nos) > p_limit - o_removed;
-        v_end := {ns}_remove(v_nos[:p_limit - o_removed], v_states, v_now, v_kind, o_listening);
-        o_removed := o_removed + v_end.o_removed;
-        PERFORM {ns}_book(v_now, o_listening, v_end.o_moves, v_end.o_told);
+    IF p_kind = 'retain' THEN
+        PERFORM {ns}_drop_spent(v_now, p_limit);
     ELSIF p_kind = 'obliterate' AND o_more THEN
         UPDATE {ns}_queue SET closing = true WHERE id = v_queue;
     ELSIF p_kind = 'obliterate' THEN

@@ -5,58 +5,78 @@
 -- written while the first one waited. Groups are locked before rates: who gets a place may then
 -- need a slot, but who gets a slot has his place.
 
+-- Find gates or make them, and lock them, in order; of one named twice the first counts.
+CREATE FUNCTION {ns}_make_gates(
+    p_queues INTEGER[], p_kind INTEGER, p_keys TEXT[], p_rooms BIGINT[], p_pers BIGINT[]
+) RETURNS VOID LANGUAGE plpgsql AS $$
+BEGIN
+    -- What is not to be changed is locked all the same.
+    INSERT INTO {ns}_gate AS g (queue, kind, key, room, per_ms, taken, members)
+    SELECT DISTINCT ON (u.queue, u.key COLLATE "C") u.queue, p_kind, u.key, u.room, u.per, 0, 0
+    FROM unnest(p_queues, p_keys, p_rooms, p_pers) WITH ORDINALITY u(queue, key, room, per, at)
+    ORDER BY u.queue, u.key COLLATE "C", u.at
+    ON CONFLICT (queue, kind, key) DO UPDATE SET room = g.room WHERE false;
+END $$;
+
 -- Find the gates that some jobs ask for, or make them, and lock them with others given by id. They
--- come as places of `p_kinds` and so on; the answer has an id for each. A gate may be forgotten
--- while this waits for it: then it is made anew.
+-- come as places of `p_kinds` and so on; the answer has the ids of all that are locked.
 CREATE FUNCTION {ns}_open_gates(
     p_queues INTEGER[], p_kinds INTEGER[], p_keys TEXT[], p_rooms BIGINT[], p_pers BIGINT[],
     p_others BIGINT[], p_places BIGINT
 ) RETURNS BIGINT[] LANGUAGE plpgsql AS $$
 DECLARE
-    v_ids BIGINT[];
+    v_ids BIGINT[] := '{}';
+    v_behind BIGINT[] := '{}';
+    x RECORD;
 BEGIN
-    LOOP
-        INSERT INTO {ns}_gate (queue, kind, key, room, per_ms, taken, members)
-        SELECT DISTINCT ON (u.queue, u.kind, u.key COLLATE "C") u.queue, u.kind, u.key, u.room, u.per, 0, 0
-        FROM unnest(p_queues, p_kinds, p_keys, p_rooms, p_pers) WITH ORDINALITY
-            u(queue, kind, key, room, per, at)
-        WHERE NOT EXISTS (SELECT 1 FROM {ns}_gate g
-            WHERE g.queue = u.queue AND g.kind = u.kind AND g.key = u.key)
-        ORDER BY u.queue, u.kind, u.key COLLATE "C", u.at
-        ON CONFLICT DO NOTHING;
-        v_ids := ARRAY(
-            SELECT g.id FROM unnest(p_queues, p_kinds, p_keys) WITH ORDINALITY
-                u(queue, kind, key, at)
-            LEFT JOIN {ns}_gate g ON g.queue = u.queue AND g.kind = u.kind AND g.key = u.key
-            ORDER BY u.at);
-        CONTINUE WHEN array_position(v_ids, NULL) IS NOT NULL;
-        PERFORM {ns}_lock_gates(v_ids || p_others, p_places);
-        EXIT WHEN NOT EXISTS (
-            SELECT 1 FROM unnest(v_ids) u(id)
-            WHERE NOT EXISTS (SELECT 1 FROM {ns}_gate g WHERE g.id = u.id));
+    FOR v_kind IN 0 .. 1 LOOP
+        SELECT array_agg(u.queue) AS queues, array_agg(u.key) AS keys, array_agg(u.room) AS rooms,
+            array_agg(u.per) AS pers INTO x
+        FROM (
+            SELECT a.queue, a.key, a.room, a.per
+            FROM unnest(p_queues, p_kinds, p_keys, p_rooms, p_pers) a(queue, kind, key, room, per)
+            WHERE a.kind = v_kind
+            UNION ALL
+            SELECT g.queue, g.key, g.room, g.per_ms FROM {ns}_gate g
+            WHERE g.id = ANY (p_others || v_behind) AND g.kind = v_kind) u;
+        CONTINUE WHEN x.keys IS NULL;
+        PERFORM {ns}_make_gates(x.queues, v_kind, x.keys, x.rooms, x.pers);
+        v_ids := v_ids || ARRAY(
+            SELECT DISTINCT g.id FROM unnest(x.queues, x.keys) u(queue, key)
+            JOIN {ns}_gate g ON g.queue = u.queue AND g.kind = v_kind AND g.key = u.key);
+        v_behind := {ns}_rates_behind(v_ids || p_others, p_places);
     END LOOP;
     RETURN v_ids;
 END $$;
 
--- Lock gates: once named for each job that may give its place on, or leave the line. The jobs that
--- may come on for these, or because there are to be `p_places`, bring their rates.
-CREATE FUNCTION {ns}_lock_gates(p_ids BIGINT[], p_places BIGINT) RETURNS VOID
+-- Lock gates that there are: once named for each job that may give its place on, or leave the line.
+CREATE FUNCTION {ns}_lock_gates(p_ids BIGINT[]) RETURNS VOID
 LANGUAGE plpgsql AS $$
 DECLARE
     v_ids BIGINT[] := ARRAY(
         SELECT DISTINCT u.id FROM unnest(p_ids) u(id) WHERE u.id IS NOT NULL ORDER BY 1);
 BEGIN
-    PERFORM 1 FROM {ns}_gate WHERE id = ANY (v_ids) AND kind = 0 ORDER BY id FOR UPDATE;
-    v_ids := v_ids || ARRAY(
-        SELECT h.rate FROM (SELECT u.id, count(*) AS n FROM unnest(p_ids) u(id) GROUP BY u.id) c
+    PERFORM 1 FROM {ns}_gate WHERE id = ANY (v_ids) AND kind = 0 ORDER BY queue, key FOR UPDATE;
+    v_ids := ARRAY(
+        SELECT DISTINCT u.id FROM unnest(v_ids || {ns}_rates_behind(p_ids, 0)) u(id) ORDER BY 1);
+    PERFORM 1 FROM {ns}_gate WHERE id = ANY (v_ids) AND kind = 1 ORDER BY queue, key FOR UPDATE;
+END $$;
+
+-- The rates of the jobs that may come on for those of some locked groups, each named once for each
+-- of its jobs, or because there are to be `p_places`.
+CREATE FUNCTION {ns}_rates_behind(p_ids BIGINT[], p_places BIGINT) RETURNS BIGINT[]
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT DISTINCT h.rate
+        FROM (SELECT u.id, count(*) AS n FROM unnest(p_ids) u(id) GROUP BY u.id) c
         JOIN {ns}_gate g ON g.id = c.id AND g.kind = 0
         CROSS JOIN LATERAL (
             SELECT e.rate FROM (
                 SELECT b.no, b.flags FROM {ns}_blocked b WHERE b.line = g.id
                 ORDER BY b.prio, b.due, b.no LIMIT 2 * c.n + greatest(p_places - g.taken, 0)) b
-            JOIN {ns}_gated e ON e.no = abs(b.no) WHERE b.flags & 256 <> 0) h);
-    PERFORM 1 FROM {ns}_gate WHERE kind = 1 AND id = ANY (ARRAY(
-        SELECT DISTINCT u.id FROM unnest(v_ids) u(id) ORDER BY 1)) ORDER BY id FOR UPDATE;
+            JOIN {ns}_gated e ON e.no = abs(b.no) WHERE b.flags & 256 <> 0) h
+        WHERE h.rate IS NOT NULL);
 END $$;
 
 -- Forget gates of which nothing is left to know: no job, no slot to wait for (with no time given,

@@ -31,7 +31,8 @@ BEGIN
 END $$;
 
 -- Lock jobs and all that their ends may move: the gates of jobs first, those of their dependants
--- too. What came to be while this waited is not locked in its turn: then the step is begun again.
+-- too, unless they are in `p_gates`, which are locked. What came to be while this waited is not
+-- locked in its turn: then the step is begun again.
 CREATE FUNCTION {ns}_lock_jobs(p_nos BIGINT[], p_gates BIGINT[] DEFAULT '{}') RETURNS VOID
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -44,14 +45,17 @@ BEGIN
     IF cardinality(v_tied) > 0 THEN
         v_tied := {ns}_with_dependants(v_tied);
         v_all := p_nos || v_tied;
-        v_gates := v_gates || {ns}_gates_of(v_tied);
-        PERFORM {ns}_lock_gates(v_gates, 0);
+        IF p_gates = '{}' THEN
+            v_gates := {ns}_gates_of(v_tied);
+            PERFORM {ns}_lock_gates(v_gates);
+        END IF;
     END IF;
-    SELECT coalesce(array_agg(x.no), '{}') INTO v_now_tied FROM (
+    -- Materialized: a condition that came to stand inside would leave the others unlocked.
+    WITH x AS MATERIALIZED (
         SELECT no, flags FROM {ns}_job
         WHERE no = ANY (ARRAY(SELECT DISTINCT u.no FROM unnest(v_all) u(no) ORDER BY 1))
-        ORDER BY no FOR UPDATE) x
-    WHERE x.flags & 1408 <> 0;
+        ORDER BY no FOR UPDATE)
+    SELECT coalesce(array_agg(no), '{}') INTO v_now_tied FROM x WHERE flags & 1408 <> 0;
     IF cardinality(v_now_tied) > 0 AND NOT (
         {ns}_with_dependants(v_now_tied) <@ v_all AND {ns}_gates_of(v_now_tied) <@ v_gates
     ) THEN
@@ -223,7 +227,10 @@ BEGIN
             END IF;
         END LOOP;
         IF NOT EXISTS (SELECT 1 FROM {ns}_job WHERE id = p.id) THEN
-            UPDATE {ns}_dep SET attached = false WHERE parent = p.id AND attached;
+            -- Of a child that waits no more and is in others' hands, they tell that it has ended.
+            UPDATE {ns}_dep SET attached = false WHERE ctid = ANY (ARRAY(
+                SELECT ctid FROM {ns}_dep WHERE parent = p.id AND attached
+                FOR UPDATE SKIP LOCKED));
         END IF;
     END LOOP;
     n.ended := '{}';

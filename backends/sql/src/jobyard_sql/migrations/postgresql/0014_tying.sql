@@ -4,24 +4,12 @@
 -- job (0) meanwhile. Whoever adds a job with a key locks it before anything else but the queue.
 CREATE FUNCTION {ns}_lock_keys(p_queues INTEGER[], p_keys TEXT[]) RETURNS VOID
 LANGUAGE plpgsql AS $$
-DECLARE
-    v_n INTEGER;
 BEGIN
-    LOOP
-        INSERT INTO {ns}_dedup (queue, key, no, job_id)
-        SELECT DISTINCT u.queue, u.key COLLATE "C", 0, ''
-        FROM unnest(p_queues, p_keys) u(queue, key)
-        WHERE u.key IS NOT NULL AND NOT EXISTS (
-            SELECT 1 FROM {ns}_dedup d WHERE d.queue = u.queue AND d.key = u.key)
-        ORDER BY 1, 2 ON CONFLICT DO NOTHING;
-        SELECT count(*) INTO v_n FROM (
-            SELECT 1 FROM (SELECT DISTINCT queue, key FROM unnest(p_queues, p_keys) k(queue, key)) u
-            JOIN {ns}_dedup d ON d.queue = u.queue AND d.key = u.key
-            ORDER BY d.queue, d.key FOR UPDATE OF d) x;
-        EXIT WHEN v_n = (
-            SELECT count(DISTINCT (u.queue, u.key)) FROM unnest(p_queues, p_keys) u(queue, key)
-            WHERE u.key IS NOT NULL);
-    END LOOP;
+    -- What is not to be changed is locked all the same.
+    INSERT INTO {ns}_dedup AS d (queue, key, no, job_id)
+    SELECT DISTINCT u.queue, u.key COLLATE "C", 0, '' FROM unnest(p_queues, p_keys) u(queue, key)
+    WHERE u.key IS NOT NULL ORDER BY 1, 2
+    ON CONFLICT (queue, key) DO UPDATE SET no = d.no WHERE false;
 END $$;
 
 -- Give a pending job, which is held, what another one would have brought, due anew (DEDUP-4).
@@ -153,7 +141,6 @@ DECLARE
     v_nos BIGINT[];
     v_others BIGINT[];
     v_gates BIGINT[];
-    v_other_gates BIGINT[];
     v_early BIGINT[];
     v_made BIGINT[] := '{}';
     v_group BIGINT;
@@ -187,14 +174,16 @@ BEGIN
         WHERE d.no > 0 AND (u.mode = 2 OR cardinality(p_parents) > 0));
     SELECT * INTO v_part FROM {ns}_gates_asked(v_queues, p_groups, p_places, p_rates, p_starts,
         p_pers);
-    v_other_gates := {ns}_gates_of(v_others);
     v_gates := {ns}_open_gates(v_part.o_queues, v_part.o_kinds, v_part.o_keys, v_part.o_rooms,
-        v_part.o_pers, v_other_gates, (SELECT coalesce(max(u), 0) FROM unnest(p_places) u));
+        v_part.o_pers, {ns}_gates_of(v_others), (SELECT coalesce(max(u), 0) FROM unnest(p_places) u));
     PERFORM 1 FROM {ns}_job
     WHERE no = ANY (ARRAY(SELECT DISTINCT u.no FROM unnest(v_others) u(no) ORDER BY 1))
     ORDER BY no FOR UPDATE;
-    IF NOT {ns}_gates_of(v_others) <@ (v_gates || v_other_gates) THEN
+    IF NOT {ns}_gates_of(v_others) <@ v_gates THEN
         RAISE EXCEPTION 'a job got other gates meanwhile' USING ERRCODE = '40001';
+    END IF;
+    IF cardinality(v_others) > 0 THEN
+        PERFORM {ns}_lock_states(v_others);
     END IF;
     v_nos := ARRAY(SELECT nextval('{ns}_job_no') FROM generate_series(1, v_n));
     WITH i AS (
@@ -240,6 +229,9 @@ BEGIN
                 o_outcomes[x.at] := 1;
                 o_states[x.at] := v_part.state;
                 CONTINUE;
+            ELSIF x.id <> ALL (p_ids[:x.at - 1]) THEN
+                -- It was there and is gone: one made now would not be locked in its turn.
+                RAISE EXCEPTION 'a job was removed meanwhile' USING ERRCODE = '40001';
             END IF;
         END IF;
         IF x.dedup IS NOT NULL THEN
