@@ -19,7 +19,7 @@ MODES: Final = tuple(DedupMode)
 
 
 def is_tied(spec: JobSpec) -> bool:
-    """Tell whether a job is to be added one by one, after a look at others."""
+    """Tell whether a job is to be added after a look at others."""
     return bool(spec.group or spec.rate or spec.dedup or spec.depends_on)
 
 

@@ -4,6 +4,9 @@
 -- are locked by one statement, and what they protect is read by a later one, which sees what was
 -- written while the first one waited. Groups are locked before rates: who gets a place may then
 -- need a slot, but who gets a slot has his place.
+--
+-- Rows that arrays name are looked up one by one (LATERAL … LIMIT 1): a plan that joins the two,
+-- made while there were few gates, would read all the gates that there are.
 
 -- Find gates or make them, and lock them, in order; of one named twice the first counts.
 CREATE FUNCTION {ns}_make_gates(
@@ -37,13 +40,15 @@ BEGIN
             FROM unnest(p_queues, p_kinds, p_keys, p_rooms, p_pers) a(queue, kind, key, room, per)
             WHERE a.kind = v_kind
             UNION ALL
-            SELECT g.queue, g.key, g.room, g.per_ms FROM {ns}_gate g
-            WHERE g.id = ANY (p_others || v_behind) AND g.kind = v_kind) u;
+            SELECT g.queue, g.key, g.room, g.per_ms FROM unnest(p_others || v_behind) o(id)
+            CROSS JOIN LATERAL (
+                SELECT * FROM {ns}_gate WHERE id = o.id AND kind = v_kind LIMIT 1) g) u;
         CONTINUE WHEN x.keys IS NULL;
         PERFORM {ns}_make_gates(x.queues, v_kind, x.keys, x.rooms, x.pers);
         v_ids := v_ids || ARRAY(
             SELECT DISTINCT g.id FROM unnest(x.queues, x.keys) u(queue, key)
-            JOIN {ns}_gate g ON g.queue = u.queue AND g.kind = v_kind AND g.key = u.key);
+            CROSS JOIN LATERAL (SELECT id FROM {ns}_gate
+                WHERE queue = u.queue AND kind = v_kind AND key = u.key LIMIT 1) g);
         v_behind := {ns}_rates_behind(v_ids || p_others, p_places);
     END LOOP;
     RETURN v_ids;
@@ -70,7 +75,8 @@ BEGIN
     RETURN ARRAY(
         SELECT DISTINCT h.rate
         FROM (SELECT u.id, count(*) AS n FROM unnest(p_ids) u(id) GROUP BY u.id) c
-        JOIN {ns}_gate g ON g.id = c.id AND g.kind = 0
+        CROSS JOIN LATERAL (
+            SELECT id, taken FROM {ns}_gate WHERE id = c.id AND kind = 0 LIMIT 1) g
         CROSS JOIN LATERAL (
             SELECT e.rate FROM (
                 SELECT b.no, b.flags FROM {ns}_blocked b WHERE b.line = g.id

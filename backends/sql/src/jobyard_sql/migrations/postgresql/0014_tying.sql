@@ -110,9 +110,157 @@ BEGIN
     o_news.moves := o_news.moves || ROW(c.queue, NULL, o_state, NULL, 1, 0, false)::{ns}_move;
 END $$;
 
--- Store jobs, one after the other, as {ns}_add does, where some are tied. Units are given by number;
--- gates, keys and parents are null or empty where there are none. Outcomes: 0 created, 1 exists,
--- 2 deduplicated, 3 no parent. Jobs are inserted at once, sorted by id, and those deleted again
+-- Whether jobs without rates and parents can be placed all at once: no job may change what the next
+-- one of its key or group meets but in the way that {ns}_place_all knows.
+CREATE FUNCTION {ns}_are_apart(
+    p_ids TEXT[], p_queues INTEGER[], p_groups TEXT[], p_places BIGINT[], p_keys TEXT[],
+    p_modes INTEGER[]
+) RETURNS BOOLEAN LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN NOT EXISTS (
+        SELECT 1 FROM unnest(p_queues, p_groups, p_places) u(queue, key, places)
+        WHERE u.key IS NOT NULL
+        GROUP BY u.queue, u.key HAVING min(u.places) <> max(u.places)
+    ) AND (p_keys IS NULL OR 2 <> ALL (p_modes) AND cardinality(p_ids) = (
+        SELECT count(DISTINCT u.id COLLATE "C") FROM unnest(p_ids) u(id)));
+END $$;
+
+-- Give locked dedup keys to those of some new jobs that come first and meet no holder. Of the others
+-- the answer has the holder. Modes: 0 ignore, 1 extend.
+CREATE FUNCTION {ns}_give_keys(
+    p_now BIGINT, p_nos BIGINT[], p_ids TEXT[], p_queues INTEGER[], p_fresh BOOLEAN[],
+    p_keys TEXT[], p_modes INTEGER[], p_holds BIGINT[],
+    OUT o_won BOOLEAN[], OUT o_holders BIGINT[], OUT o_ids TEXT[]
+) LANGUAGE plpgsql AS $$
+BEGIN
+    SELECT array_agg(w.won ORDER BY w.at),
+        array_agg(CASE WHEN w.fresh AND NOT w.won THEN w.holder END ORDER BY w.at),
+        array_agg(CASE WHEN w.fresh AND NOT w.won THEN w.holder_id ELSE w.id END ORDER BY w.at)
+    INTO o_won, o_holders, o_ids
+    FROM (
+        SELECT k.at, k.id, k.fresh,
+            k.fresh AND (k.key IS NULL OR k.free AND row_number() OVER v = 1) AS won,
+            CASE WHEN k.free THEN first_value(k.no) OVER v ELSE k.held_by END AS holder,
+            CASE WHEN k.free THEN first_value(k.id) OVER v ELSE k.held_id END AS holder_id
+        FROM (
+            SELECT u.*, d.no AS held_by, d.job_id AS held_id,
+                d.no = 0 OR coalesce(d.until <= p_now, NOT EXISTS (
+                    SELECT 1 FROM {ns}_job j WHERE j.no = d.no
+                        AND NOT EXISTS (SELECT 1 FROM {ns}_done e WHERE e.no = d.no))) AS free
+            FROM unnest(p_nos, p_ids, p_queues, p_fresh, p_keys) WITH ORDINALITY
+                u(no, id, queue, fresh, key, at)
+            LEFT JOIN LATERAL (SELECT no, job_id, until FROM {ns}_dedup
+                WHERE queue = u.queue AND key = u.key LIMIT 1) d ON true) k
+        WINDOW v AS (PARTITION BY k.queue, k.key, k.fresh ORDER BY k.at)) w;
+    UPDATE {ns}_dedup d SET no = u.no, job_id = u.id, until = p_now + u.hold
+    FROM unnest(p_nos, p_ids, p_queues, p_keys, p_holds, o_won) u(no, id, queue, key, hold, won)
+    WHERE u.won AND d.queue = u.queue AND d.key = u.key;
+    UPDATE {ns}_dedup d SET until = p_now + e.hold
+    FROM (
+        SELECT DISTINCT ON (u.queue, u.key) u.queue, u.key, u.hold
+        FROM unnest(p_queues, p_keys, p_modes, p_holds, o_holders) WITH ORDINALITY
+            u(queue, key, mode, hold, holder, at)
+        WHERE u.holder IS NOT NULL AND u.mode = 1 AND u.hold IS NOT NULL
+        ORDER BY u.queue, u.key, u.at DESC) e
+    WHERE d.queue = e.queue AND d.key = e.key;
+END $$;
+
+-- Place jobs that are apart, all at once, as if one after the other. `p_fresh` tells which were not
+-- there; the gates and keys of all are locked.
+CREATE FUNCTION {ns}_place_all(
+    p_now BIGINT, p_listening BOOLEAN, p_nos BIGINT[], p_ids TEXT[], p_queues INTEGER[],
+    p_lanes INTEGER[], p_prios INTEGER[], p_dues BIGINT[], p_flags INTEGER[], p_fresh BOOLEAN[],
+    p_groups TEXT[], p_places BIGINT[], p_keys TEXT[], p_modes INTEGER[], p_holds BIGINT[],
+    OUT o_outcomes INTEGER[], OUT o_states INTEGER[], OUT o_ids TEXT[], OUT o_news {ns}_news
+) LANGUAGE plpgsql AS $$
+DECLARE
+    v_won BOOLEAN[] := p_fresh;
+    v_holders BIGINT[];
+    x RECORD;
+BEGIN
+    o_ids := p_ids;
+    o_news := {ns}_no_news();
+    IF p_keys IS NOT NULL THEN
+        SELECT g.o_won, g.o_holders, g.o_ids INTO v_won, v_holders, o_ids
+        FROM {ns}_give_keys(p_now, p_nos, p_ids, p_queues, p_fresh, p_keys, p_modes, p_holds) g;
+        DELETE FROM {ns}_job WHERE no = ANY (ARRAY(
+            SELECT u.no FROM unnest(p_nos, v_holders) u(no, holder) WHERE u.holder IS NOT NULL));
+    END IF;
+    -- New limits first: who waits in the line of a group comes before who is new.
+    FOR x IN
+        SELECT g.id, min(u.places) AS places
+        FROM unnest(p_queues, p_groups, p_places, v_won) u(queue, key, places, won)
+        CROSS JOIN LATERAL (SELECT id, room FROM {ns}_gate
+            WHERE queue = u.queue AND kind = 0 AND key = u.key LIMIT 1) g
+        WHERE u.won AND g.room <> u.places GROUP BY g.id ORDER BY g.id
+    LOOP
+        o_news := {ns}_resize(o_news, p_now, x.id, x.places, NULL, NULL, NULL);
+    END LOOP;
+    WITH x AS MATERIALIZED (
+        SELECT u.*, g.id AS gate, CASE WHEN u.flags & 4 <> 0 THEN -1 ELSE 1 END AS sign,
+            CASE WHEN u.due > p_now THEN 1 WHEN g.id IS NULL THEN 0
+                WHEN row_number() OVER (PARTITION BY g.id, u.due > p_now ORDER BY u.at)
+                    <= g.room - g.taken THEN 0 ELSE 2 END AS state
+        FROM unnest(p_nos, p_queues, p_lanes, p_prios, p_dues, p_flags, p_groups, p_places, v_won)
+            WITH ORDINALITY u(no, queue, lane, prio, due, flags, key, places, won, at)
+        LEFT JOIN LATERAL (SELECT id, room, taken FROM {ns}_gate
+            WHERE queue = u.queue AND kind = 0 AND key = u.key LIMIT 1) g ON true
+        WHERE u.won
+    ), r AS (
+        INSERT INTO {ns}_ready (queue, prio, due, no, lane, failures, crashes, flags)
+        SELECT queue, prio, sign * due, sign * no, lane, 0, 0, flags FROM x WHERE state = 0
+    ), d AS (
+        INSERT INTO {ns}_delayed (queue, due, no, lane, prio, failures, crashes, flags)
+        SELECT queue, due, no, lane, prio, 0, 0, flags FROM x WHERE state = 1
+    ), b AS (
+        INSERT INTO {ns}_blocked (line, prio, due, no, queue, lane, failures, crashes, flags)
+        SELECT gate, prio, sign * due, sign * no, queue, lane, 0, 0, flags FROM x WHERE state = 2
+    ), e AS (
+        INSERT INTO {ns}_gated (no, grp, grp_key, places, placed)
+        SELECT no, gate, key, places, state = 0 FROM x WHERE gate IS NOT NULL
+    ), c AS (
+        UPDATE {ns}_gate g SET members = g.members + k.n, taken = g.taken + k.placed
+        FROM (SELECT gate, count(*) AS n, count(*) FILTER (WHERE state = 0) AS placed
+            FROM x WHERE gate IS NOT NULL GROUP BY gate) k
+        WHERE g.id = k.gate
+    )
+    SELECT (SELECT array_agg(state ORDER BY at) FROM x),
+        o_news.moves || ARRAY(
+            SELECT ROW(queue, NULL, state, 0, count(*), 0, false)::{ns}_move
+            FROM x GROUP BY queue, state)
+    INTO o_states, o_news.moves;
+    IF cardinality(o_states) = cardinality(p_nos) THEN
+        o_outcomes := array_fill(0, ARRAY[cardinality(p_nos)]);
+    ELSE
+        SELECT array_agg(CASE WHEN u.won THEN 0 WHEN u.fresh THEN 2 ELSE 1 END ORDER BY u.at),
+            array_agg(s.state ORDER BY u.at)
+        INTO o_outcomes, o_states
+        FROM unnest(p_nos, p_ids, p_fresh, v_won, v_holders) WITH ORDINALITY
+            u(no, id, fresh, won, holder, at)
+        LEFT JOIN {ns}_job j ON NOT u.fresh AND j.id = u.id
+        LEFT JOIN {ns}_standing s ON s.no = coalesce(j.no, u.holder, u.no);
+        IF EXISTS (SELECT 1 FROM unnest(o_outcomes, o_states) u(outcome, state)
+                WHERE u.outcome = 1 AND u.state IS NULL) THEN
+            RAISE EXCEPTION 'a job was removed meanwhile' USING ERRCODE = '40001';
+        END IF;
+    END IF;
+    IF p_listening THEN
+        o_news.told := o_news.told || ARRAY(
+            SELECT ROW(CASE WHEN u.won THEN 'added' ELSE 'deduplicated' END, q.name, u.id,
+                coalesce(l.name, ''), NULL, NULL, NULL, NULL)::{ns}_told
+            FROM unnest(p_nos, o_ids, p_queues, v_won, v_holders, p_fresh) WITH ORDINALITY
+                u(no, id, queue, won, holder, fresh, at)
+            JOIN {ns}_queue q ON q.id = u.queue
+            LEFT JOIN {ns}_job j ON j.no = coalesce(u.holder, u.no)
+            LEFT JOIN {ns}_lane l ON l.id = j.lane
+            WHERE u.fresh ORDER BY u.at);
+    END IF;
+END $$;
+
+-- Store jobs, as {ns}_add does, where some are tied: all at once where one does not depend on what
+-- becomes of another, else one after the other. Units are given by number; gates, keys and parents
+-- are null or empty where there are none. Outcomes: 0 created, 1 exists, 2 deduplicated, 3 no
+-- parent. Jobs are inserted at once, sorted by id, and those deleted again
 -- that are not to be stored after all, so that adds of the same ids in another order wait for each
 -- other in one direction only.
 CREATE FUNCTION {ns}_add_tied(
@@ -141,7 +289,9 @@ DECLARE
     v_nos BIGINT[];
     v_others BIGINT[];
     v_gates BIGINT[];
+    v_dues BIGINT[];
     v_early BIGINT[];
+    v_fresh BOOLEAN[];
     v_made BIGINT[] := '{}';
     v_group BIGINT;
     v_rate BIGINT;
@@ -186,22 +336,54 @@ BEGIN
         PERFORM {ns}_lock_states(v_others);
     END IF;
     v_nos := ARRAY(SELECT nextval('{ns}_job_no') FROM generate_series(1, v_n));
+    v_dues := ARRAY(
+        SELECT greatest(o_now, coalesce(u.run_at, o_now + u.delay))
+        FROM unnest(p_delays, p_run_ats) WITH ORDINALITY u(delay, run_at, at) ORDER BY u.at);
     WITH i AS (
         INSERT INTO {ns}_job (no, id, queue, lane, prio, due, created_at, attempts, max_crashes,
             flags, ttl_ms, expires_at, dedup, payload, options)
-        SELECT no, id, queue, v_lanes[place], prio,
-            greatest(o_now, coalesce(run_at, o_now + delay)), o_now, attempts, max_crashes, flags,
-            ttl, o_now + ttl, dedup, payload, options
-        FROM unnest(v_nos, p_ids, v_queues, p_lanes, p_prios, p_delays, p_run_ats, p_ttls,
-            p_attempts, p_crashes, p_flags, p_dedups, p_payloads, p_options)
-            AS x(no, id, queue, place, prio, delay, run_at, ttl, attempts, max_crashes, flags,
-                dedup, payload, options)
+        SELECT no, id, queue, v_lanes[place], prio, due, o_now, attempts, max_crashes, flags, ttl,
+            o_now + ttl, dedup, payload, options
+        FROM unnest(v_nos, p_ids, v_queues, p_lanes, p_prios, v_dues, p_ttls, p_attempts,
+            p_crashes, p_flags, p_dedups, p_payloads, p_options)
+            AS x(no, id, queue, place, prio, due, ttl, attempts, max_crashes, flags, dedup,
+                payload, options)
         ORDER BY id COLLATE "C", no ON CONFLICT (id) DO NOTHING RETURNING no
     ) SELECT array_agg(no) INTO v_early FROM i;
     v_early := coalesce(v_early, '{}');
-    o_outcomes := array_fill(3, ARRAY[v_n]);
-    o_states := array_fill(NULL::INTEGER, ARRAY[v_n]);
-    o_ids := p_ids;
+    IF cardinality(p_children) = 0 AND p_rates IS NULL
+            AND {ns}_are_apart(p_ids, v_queues, p_groups, p_places, p_dedups, p_modes) THEN
+        v_fresh := CASE WHEN cardinality(v_early) = v_n THEN array_fill(true, ARRAY[v_n])
+            ELSE ARRAY(
+                SELECT EXISTS (SELECT 1 FROM {ns}_job j WHERE j.no = u.no)
+                FROM unnest(v_nos) WITH ORDINALITY u(no, at) ORDER BY u.at) END;
+        SELECT * INTO v_part FROM {ns}_place_all(o_now, o_listening, v_nos, p_ids, v_queues,
+            ARRAY(SELECT v_lanes[u.place] FROM unnest(p_lanes) WITH ORDINALITY u(place, at)
+                ORDER BY u.at),
+            p_prios, v_dues, p_flags, v_fresh, p_groups, p_places, p_dedups, p_modes, p_holds);
+        o_outcomes := v_part.o_outcomes;
+        o_states := v_part.o_states;
+        o_ids := v_part.o_ids;
+        n := v_part.o_news;
+        v_made := ARRAY(
+            SELECT u.no FROM unnest(v_nos, o_outcomes) u(no, outcome) WHERE u.outcome = 0);
+        IF p_ttls IS NOT NULL THEN
+            INSERT INTO {ns}_expiry (at, no)
+            SELECT o_now + u.ttl, u.no FROM unnest(v_nos, p_ttls, o_outcomes) u(no, ttl, outcome)
+            WHERE u.ttl IS NOT NULL AND u.outcome = 0;
+        END IF;
+        IF p_keeps IS NOT NULL THEN
+            INSERT INTO {ns}_keep SELECT v_nos[u.at], u.kc, u.ka, u.fc, u.fa
+            FROM unnest(p_keeps, p_keep_counts, p_keep_ages, p_fail_counts, p_fail_ages)
+                AS u(at, kc, ka, fc, fa)
+            WHERE o_outcomes[u.at] = 0;
+        END IF;
+        v_n := 0; -- none is left for one after the other
+    ELSE
+        o_outcomes := array_fill(3, ARRAY[v_n]);
+        o_states := array_fill(NULL::INTEGER, ARRAY[v_n]);
+        o_ids := p_ids;
+    END IF;
     FOR x IN
         SELECT u.*, u.no = ANY (v_early) AS early, k.kept, k.kc, k.ka, k.fc, k.fa
         FROM unnest(v_nos, p_ids, p_units, v_queues, p_lanes, p_prios, p_delays, p_run_ats, p_ttls,
@@ -211,7 +393,7 @@ BEGIN
                 payload, options, grp, places, rate, starts, per, dedup, mode, hold, at)
         LEFT JOIN unnest(p_keeps, p_keep_counts, p_keep_ages, p_fail_counts, p_fail_ages)
             k(kept, kc, ka, fc, fa) ON k.kept = u.at
-        ORDER BY u.at
+        WHERE v_n > 0 ORDER BY u.at
     LOOP
         IF x.unit <> v_unit THEN
             v_unit := x.unit;
