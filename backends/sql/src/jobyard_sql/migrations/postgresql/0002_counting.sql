@@ -91,10 +91,28 @@ BEGIN
         peak = greatest(t.peak, excluded.peak);
 END $$;
 
+-- Tell whether this step left a queue with nothing to do. The lock makes the last of several steps
+-- see the others; adds do not take it (EVENTS-6).
+CREATE FUNCTION {ns}_ran_dry(p_queue INTEGER, p_now BIGINT, p_change BIGINT, p_was_due BOOLEAN)
+RETURNS BOOLEAN LANGUAGE plpgsql AS $$
+DECLARE
+    v_busy BIGINT;
+BEGIN
+    IF p_change >= 0 AND NOT p_was_due THEN
+        RETURN false;
+    END IF;
+    PERFORM 1 FROM {ns}_queue WHERE id = p_queue FOR NO KEY UPDATE;
+    SELECT sum(waiting) + sum(active) INTO v_busy FROM {ns}_gauge WHERE queue = p_queue;
+    RETURN v_busy = 0 AND (p_change < 0 OR p_was_due)
+        AND NOT EXISTS (SELECT 1 FROM {ns}_delayed WHERE queue = p_queue AND due <= p_now);
+END $$;
+
 -- Add to the counts of a queue, in a row that only steps of this server process write (of 64):
--- steps in flight together have different ones, so that none waits for another.
-CREATE FUNCTION {ns}_count(p_queue INTEGER, p_now BIGINT, g BIGINT[], t BIGINT[]) RETURNS VOID
-LANGUAGE plpgsql AS $$
+-- steps in flight together have different ones, so that none waits for another. Tells whether the
+-- queue has run dry.
+CREATE FUNCTION {ns}_count(
+    p_queue INTEGER, p_now BIGINT, p_listening BOOLEAN, g BIGINT[], t BIGINT[], p_was_due BOOLEAN
+) RETURNS {ns}_told[] LANGUAGE plpgsql AS $$
 DECLARE
     v_shard INTEGER := pg_backend_pid() % 64;
     v_minute BIGINT := p_now - p_now % 60000;
@@ -121,22 +139,11 @@ BEGIN
             PERFORM {ns}_turn_minute(p_queue, v_shard, v_minute);
         END IF;
     END LOOP;
-END $$;
-
--- Tell whether this step left a queue with nothing to do. The lock makes the last of several steps
--- see the others; adds do not take it (EVENTS-6).
-CREATE FUNCTION {ns}_ran_dry(p_queue INTEGER, p_now BIGINT, p_change BIGINT, p_was_due BOOLEAN)
-RETURNS BOOLEAN LANGUAGE plpgsql AS $$
-DECLARE
-    v_busy BIGINT;
-BEGIN
-    IF p_change >= 0 AND NOT p_was_due THEN
-        RETURN false;
+    IF p_listening AND {ns}_ran_dry(p_queue, p_now, g[1] + g[4], p_was_due) THEN
+        RETURN ARRAY[ROW('drained', (SELECT name FROM {ns}_queue WHERE id = p_queue), NULL, NULL,
+            NULL, NULL, NULL, NULL)::{ns}_told];
     END IF;
-    PERFORM 1 FROM {ns}_queue WHERE id = p_queue FOR NO KEY UPDATE;
-    SELECT sum(waiting) + sum(active) INTO v_busy FROM {ns}_gauge WHERE queue = p_queue;
-    RETURN v_busy = 0 AND (p_change < 0 OR p_was_due)
-        AND NOT EXISTS (SELECT 1 FROM {ns}_delayed WHERE queue = p_queue AND due <= p_now);
+    RETURN '{}';
 END $$;
 
 -- Append events. The key lets a reader wait for steps that began before and are not over: it
@@ -177,28 +184,51 @@ CREATE FUNCTION {ns}_book(
     p_now BIGINT, p_listening BOOLEAN, p_moves {ns}_move[], p_told {ns}_told[]
 ) RETURNS VOID LANGUAGE plpgsql AS $$
 DECLARE
+    v_queue INTEGER;
+    v_one BOOLEAN := true;
+    v_was_due BOOLEAN := false;
+    g BIGINT[] := '{0,0,0,0,0,0,0,0,0}';
+    t BIGINT[] := '{0,0,0,0,0,0,0,0,0}';
+    m {ns}_move;
     q RECORD;
 BEGIN
-    FOR q IN
-        SELECT m.queue,
-            ARRAY(SELECT coalesce(sum(x.n) FILTER (WHERE x.target = s), 0)
-                    - coalesce(sum(x.n) FILTER (WHERE x.source = s), 0)
-                FROM unnest(p_moves) x, generate_series(0, 8) s
-                WHERE x.queue = m.queue GROUP BY s ORDER BY s)::BIGINT[] AS g,
-            ARRAY(SELECT coalesce(sum(x.n) FILTER (WHERE x.tally = s), 0)
-                FROM unnest(p_moves) x, generate_series(0, 7) s
-                WHERE x.queue = m.queue GROUP BY s ORDER BY s)::BIGINT[]
-                || coalesce(sum(m.ran_ms), 0)::BIGINT AS t,
-            coalesce(bool_or(m.was_due), false) AS was_due
-        FROM unnest(p_moves) m GROUP BY m.queue ORDER BY m.queue
-    LOOP
-        PERFORM {ns}_count(q.queue, p_now, q.g, q.t);
-        IF p_listening AND {ns}_ran_dry(q.queue, p_now, q.g[1] + q.g[4], q.was_due) THEN
-            p_told := p_told || ROW('drained',
-                (SELECT name FROM {ns}_queue WHERE id = q.queue),
-                NULL, NULL, NULL, NULL, NULL, NULL)::{ns}_told;
+    -- Most steps are about one queue: to add up their moves here costs less than a statement does.
+    FOREACH m IN ARRAY coalesce(p_moves, '{}') LOOP
+        v_one := v_queue IS NULL OR m.queue = v_queue;
+        EXIT WHEN NOT v_one;
+        v_queue := m.queue;
+        IF m.target IS NOT NULL THEN
+            g[m.target + 1] := g[m.target + 1] + m.n;
         END IF;
+        IF m.source IS NOT NULL THEN
+            g[m.source + 1] := g[m.source + 1] - m.n;
+        END IF;
+        IF m.tally IS NOT NULL THEN
+            t[m.tally + 1] := t[m.tally + 1] + m.n;
+        END IF;
+        t[9] := t[9] + coalesce(m.ran_ms, 0);
+        v_was_due := v_was_due OR coalesce(m.was_due, false);
     END LOOP;
+    IF v_one AND v_queue IS NOT NULL THEN
+        p_told := p_told || {ns}_count(v_queue, p_now, p_listening, g, t, v_was_due);
+    ELSIF NOT v_one THEN
+        FOR q IN
+            SELECT m.queue,
+                ARRAY(SELECT coalesce(sum(x.n) FILTER (WHERE x.target = s), 0)
+                        - coalesce(sum(x.n) FILTER (WHERE x.source = s), 0)
+                    FROM unnest(p_moves) x, generate_series(0, 8) s
+                    WHERE x.queue = m.queue GROUP BY s ORDER BY s)::BIGINT[] AS g,
+                ARRAY(SELECT coalesce(sum(x.n) FILTER (WHERE x.tally = s), 0)
+                    FROM unnest(p_moves) x, generate_series(0, 7) s
+                    WHERE x.queue = m.queue GROUP BY s ORDER BY s)::BIGINT[]
+                    || coalesce(sum(m.ran_ms), 0)::BIGINT AS t,
+                coalesce(bool_or(m.was_due), false) AS was_due
+            FROM unnest(p_moves) m GROUP BY m.queue ORDER BY m.queue
+        LOOP
+            p_told := p_told
+                || {ns}_count(q.queue, p_now, p_listening, q.g, q.t, q.was_due);
+        END LOOP;
+    END IF;
     IF p_listening AND cardinality(p_told) > 0 THEN
         PERFORM {ns}_tell(p_now, p_told);
     END IF;

@@ -69,14 +69,17 @@ END $$;
 CREATE FUNCTION {ns}_lock_states(p_nos BIGINT[]) RETURNS VOID
 LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM 1 FROM {ns}_job j JOIN {ns}_delayed d
-        ON d.queue = j.queue AND d.due = j.due AND d.no = j.no
-    WHERE j.no = ANY (p_nos) FOR UPDATE OF d;
-    PERFORM 1 FROM {ns}_job j JOIN {ns}_ready r
-        ON r.queue = ANY (ARRAY[j.queue, -j.queue]) AND r.prio = j.prio
-        AND r.due = CASE WHEN j.flags & 4 <> 0 THEN -j.due ELSE j.due END
-        AND r.no = CASE WHEN j.flags & 4 <> 0 THEN -j.no ELSE j.no END
-    WHERE j.no = ANY (p_nos) FOR UPDATE OF r;
+    PERFORM 1 FROM {ns}_job j CROSS JOIN LATERAL (
+        SELECT 1 FROM {ns}_delayed d WHERE d.queue = j.queue AND d.due = j.due AND d.no = j.no
+        LIMIT 1 FOR UPDATE) x
+    WHERE j.no = ANY (p_nos);
+    PERFORM 1 FROM {ns}_job j CROSS JOIN LATERAL (
+        SELECT 1 FROM {ns}_ready r
+        WHERE r.queue = ANY (ARRAY[j.queue, -j.queue]) AND r.prio = j.prio
+            AND r.due = CASE WHEN j.flags & 4 <> 0 THEN -j.due ELSE j.due END
+            AND r.no = CASE WHEN j.flags & 4 <> 0 THEN -j.no ELSE j.no END
+        LIMIT 1 FOR UPDATE) x
+    WHERE j.no = ANY (p_nos);
     PERFORM 1 FROM {ns}_lease
     WHERE no = ANY (ARRAY(SELECT lease FROM {ns}_running WHERE no = ANY (p_nos)))
     ORDER BY no FOR NO KEY UPDATE;
@@ -90,15 +93,19 @@ DECLARE
     v_leases BIGINT[];
 BEGIN
     v_nos := ARRAY(
-        SELECT j.no FROM {ns}_job j JOIN {ns}_delayed d
-            ON d.queue = j.queue AND d.due = j.due AND d.no = j.no
-        WHERE j.no = ANY (p_nos) FOR UPDATE OF d SKIP LOCKED);
+        SELECT j.no FROM {ns}_job j CROSS JOIN LATERAL (
+            SELECT 1 FROM {ns}_delayed d
+            WHERE d.queue = j.queue AND d.due = j.due AND d.no = j.no
+            LIMIT 1 FOR UPDATE SKIP LOCKED) x
+        WHERE j.no = ANY (p_nos));
     v_nos := v_nos || ARRAY(
-        SELECT j.no FROM {ns}_job j JOIN {ns}_ready r
-            ON r.queue = ANY (ARRAY[j.queue, -j.queue]) AND r.prio = j.prio
-            AND r.due = CASE WHEN j.flags & 4 <> 0 THEN -j.due ELSE j.due END
-            AND r.no = CASE WHEN j.flags & 4 <> 0 THEN -j.no ELSE j.no END
-        WHERE j.no = ANY (p_nos) FOR UPDATE OF r SKIP LOCKED);
+        SELECT j.no FROM {ns}_job j CROSS JOIN LATERAL (
+            SELECT 1 FROM {ns}_ready r
+            WHERE r.queue = ANY (ARRAY[j.queue, -j.queue]) AND r.prio = j.prio
+                AND r.due = CASE WHEN j.flags & 4 <> 0 THEN -j.due ELSE j.due END
+                AND r.no = CASE WHEN j.flags & 4 <> 0 THEN -j.no ELSE j.no END
+            LIMIT 1 FOR UPDATE SKIP LOCKED) x
+        WHERE j.no = ANY (p_nos));
     v_leases := ARRAY(
         SELECT no FROM {ns}_lease
         WHERE no = ANY (ARRAY(SELECT lease FROM {ns}_running WHERE no = ANY (p_nos)))

@@ -91,8 +91,11 @@ CREATE FUNCTION {ns}_outlived(p_now BIGINT, p_limit INTEGER) RETURNS BIGINT[]
 LANGUAGE plpgsql AS $$
 BEGIN
     RETURN ARRAY(
-        SELECT e.no FROM {ns}_expiry e JOIN {ns}_job j ON j.no = e.no AND j.expires_at = e.at
-        WHERE e.at <= p_now AND NOT EXISTS (SELECT 1 FROM {ns}_done d WHERE d.no = e.no)
+        SELECT e.no FROM {ns}_expiry e
+        LEFT JOIN LATERAL (
+            SELECT expires_at FROM {ns}_job WHERE no = e.no LIMIT 1) j ON true
+        LEFT JOIN LATERAL (SELECT no FROM {ns}_done WHERE no = e.no LIMIT 1) d ON true
+        WHERE e.at <= p_now AND j.expires_at = e.at AND d.no IS NULL
         ORDER BY e.at, e.no LIMIT p_limit);
 END $$;
 
@@ -186,10 +189,11 @@ BEGIN
     -- What has ended in time, or got more of it, left its entry here.
     DELETE FROM {ns}_expiry WHERE ctid = ANY (ARRAY(
         SELECT e.ctid FROM {ns}_expiry e
-        WHERE e.at <= v_now AND (
-            NOT EXISTS (SELECT 1 FROM {ns}_job j WHERE j.no = e.no AND j.expires_at = e.at)
-            OR EXISTS (SELECT 1 FROM {ns}_done d WHERE d.no = e.no))
-        FOR UPDATE SKIP LOCKED));
+        LEFT JOIN LATERAL (
+            SELECT expires_at FROM {ns}_job WHERE no = e.no LIMIT 1) j ON true
+        LEFT JOIN LATERAL (SELECT no FROM {ns}_done WHERE no = e.no LIMIT 1) d ON true
+        WHERE e.at <= v_now AND (j.expires_at IS DISTINCT FROM e.at OR d.no IS NOT NULL)
+        FOR UPDATE OF e SKIP LOCKED));
     o_woken := {ns}_woken(n.moves);
     IF cardinality(o_woken) > 0 THEN
         o_id := NULL;

@@ -61,10 +61,13 @@ DECLARE
     v_ids BIGINT[] := ARRAY(
         SELECT DISTINCT u.id FROM unnest(p_ids) u(id) WHERE u.id IS NOT NULL ORDER BY 1);
 BEGIN
-    PERFORM 1 FROM {ns}_gate WHERE id = ANY (v_ids) AND kind = 0 ORDER BY queue, key FOR UPDATE;
+    -- Expressions, lest the index of that order be read through.
+    PERFORM 1 FROM {ns}_gate WHERE id = ANY (v_ids) AND kind + 0 = 0
+    ORDER BY queue + 0, key FOR UPDATE;
     v_ids := ARRAY(
         SELECT DISTINCT u.id FROM unnest(v_ids || {ns}_rates_behind(p_ids, 0)) u(id) ORDER BY 1);
-    PERFORM 1 FROM {ns}_gate WHERE id = ANY (v_ids) AND kind = 1 ORDER BY queue, key FOR UPDATE;
+    PERFORM 1 FROM {ns}_gate WHERE id = ANY (v_ids) AND kind + 0 = 1
+    ORDER BY queue + 0, key FOR UPDATE;
 END $$;
 
 -- The rates of the jobs that may come on for those of some locked groups, each named once for each

@@ -144,13 +144,13 @@ BEGIN
             CASE WHEN k.free THEN first_value(k.id) OVER v ELSE k.held_id END AS holder_id
         FROM (
             SELECT u.*, d.no AS held_by, d.job_id AS held_id,
-                d.no = 0 OR coalesce(d.until <= p_now, NOT EXISTS (
-                    SELECT 1 FROM {ns}_job j WHERE j.no = d.no
-                        AND NOT EXISTS (SELECT 1 FROM {ns}_done e WHERE e.no = d.no))) AS free
+                d.no = 0 OR coalesce(d.until <= p_now, j.no IS NULL OR e.no IS NOT NULL) AS free
             FROM unnest(p_nos, p_ids, p_queues, p_fresh, p_keys) WITH ORDINALITY
                 u(no, id, queue, fresh, key, at)
             LEFT JOIN LATERAL (SELECT no, job_id, until FROM {ns}_dedup
-                WHERE queue = u.queue AND key = u.key LIMIT 1) d ON true) k
+                WHERE queue = u.queue AND key = u.key LIMIT 1) d ON true
+            LEFT JOIN LATERAL (SELECT no FROM {ns}_job WHERE no = d.no LIMIT 1) j ON true
+            LEFT JOIN LATERAL (SELECT no FROM {ns}_done WHERE no = d.no LIMIT 1) e ON true) k
         WINDOW v AS (PARTITION BY k.queue, k.key, k.fresh ORDER BY k.at)) w;
     UPDATE {ns}_dedup d SET no = u.no, job_id = u.id, until = p_now + u.hold
     FROM unnest(p_nos, p_ids, p_queues, p_keys, p_holds, o_won) u(no, id, queue, key, hold, won)
@@ -237,7 +237,8 @@ BEGIN
         INTO o_outcomes, o_states
         FROM unnest(p_nos, p_ids, p_fresh, v_won, v_holders) WITH ORDINALITY
             u(no, id, fresh, won, holder, at)
-        LEFT JOIN {ns}_job j ON NOT u.fresh AND j.id = u.id
+        LEFT JOIN LATERAL (
+            SELECT no FROM {ns}_job WHERE NOT u.fresh AND id = u.id LIMIT 1) j ON true
         LEFT JOIN {ns}_standing s ON s.no = coalesce(j.no, u.holder, u.no);
         IF EXISTS (SELECT 1 FROM unnest(o_outcomes, o_states) u(outcome, state)
                 WHERE u.outcome = 1 AND u.state IS NULL) THEN
@@ -355,8 +356,9 @@ BEGIN
             AND {ns}_are_apart(p_ids, v_queues, p_groups, p_places, p_dedups, p_modes) THEN
         v_fresh := CASE WHEN cardinality(v_early) = v_n THEN array_fill(true, ARRAY[v_n])
             ELSE ARRAY(
-                SELECT EXISTS (SELECT 1 FROM {ns}_job j WHERE j.no = u.no)
-                FROM unnest(v_nos) WITH ORDINALITY u(no, at) ORDER BY u.at) END;
+                SELECT j.no IS NOT NULL FROM unnest(v_nos) WITH ORDINALITY u(no, at)
+                LEFT JOIN LATERAL (SELECT no FROM {ns}_job WHERE no = u.no LIMIT 1) j ON true
+                ORDER BY u.at) END;
         SELECT * INTO v_part FROM {ns}_place_all(o_now, o_listening, v_nos, p_ids, v_queues,
             ARRAY(SELECT v_lanes[u.place] FROM unnest(p_lanes) WITH ORDINALITY u(place, at)
                 ORDER BY u.at),
@@ -448,9 +450,10 @@ BEGIN
             INSERT INTO {ns}_keep VALUES (x.no, x.kc, x.ka, x.fc, x.fa);
         END IF;
         IF x.flags & 384 <> 0 THEN
-            SELECT max(g.id) FILTER (WHERE g.kind = 0), max(g.id) FILTER (WHERE g.kind = 1)
-            INTO v_group, v_rate FROM {ns}_gate g
-            WHERE g.queue = x.queue AND (g.kind, g.key) IN ((0, x.grp), (1, x.rate));
+            SELECT id INTO v_group FROM {ns}_gate
+            WHERE queue = x.queue AND kind = 0 AND key = x.grp;
+            SELECT id INTO v_rate FROM {ns}_gate
+            WHERE queue = x.queue AND kind = 1 AND key = x.rate;
             INSERT INTO {ns}_gated (no, grp_key, places, placed, rate_key, starts, per_ms)
             VALUES (x.no, x.grp, x.places, false, x.rate, x.starts, x.per);
             PERFORM {ns}_enrol(x.no, v_group, v_rate);
