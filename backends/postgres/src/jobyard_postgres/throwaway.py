@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Thread
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
 from urllib.parse import quote
@@ -98,7 +99,7 @@ class Server:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop the server and remove its folder."""
+        """Stop the server; its folder is removed by the time that the program has ended."""
         self._leave()
 
     # -- life
@@ -262,7 +263,8 @@ class Server:
             # What is about to be removed needs no orderly end, which would write it all out first.
             self.stop(how=signal.SIGQUIT)
         finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            # Many tests leave very many files: only the end of the program waits for their end.
+            Thread(target=shutil.rmtree, args=(self._folder, True)).start()
 
 
 def _place() -> str:
