@@ -213,17 +213,17 @@ BEGIN
         p_told := p_told || {ns}_count(v_queue, p_now, p_listening, g, t, v_was_due);
     ELSIF NOT v_one THEN
         FOR q IN
-            SELECT m.queue,
+            SELECT e.queue,
                 ARRAY(SELECT coalesce(sum(x.n) FILTER (WHERE x.target = s), 0)
                         - coalesce(sum(x.n) FILTER (WHERE x.source = s), 0)
                     FROM unnest(p_moves) x, generate_series(0, 8) s
-                    WHERE x.queue = m.queue GROUP BY s ORDER BY s)::BIGINT[] AS g,
+                    WHERE x.queue = e.queue GROUP BY s ORDER BY s)::BIGINT[] AS g,
                 ARRAY(SELECT coalesce(sum(x.n) FILTER (WHERE x.tally = s), 0)
                     FROM unnest(p_moves) x, generate_series(0, 7) s
-                    WHERE x.queue = m.queue GROUP BY s ORDER BY s)::BIGINT[]
-                    || coalesce(sum(m.ran_ms), 0)::BIGINT AS t,
-                coalesce(bool_or(m.was_due), false) AS was_due
-            FROM unnest(p_moves) m GROUP BY m.queue ORDER BY m.queue
+                    WHERE x.queue = e.queue GROUP BY s ORDER BY s)::BIGINT[]
+                    || coalesce(sum(e.ran_ms), 0)::BIGINT AS t,
+                coalesce(bool_or(e.was_due), false) AS was_due
+            FROM unnest(p_moves) e GROUP BY e.queue ORDER BY e.queue
         LOOP
             p_told := p_told
                 || {ns}_count(q.queue, p_now, p_listening, q.g, q.t, q.was_due);
