@@ -30,6 +30,9 @@ FIXTURES = {
     "service": (MEMORY, *STORES),
     "shared_url": tuple(STORES),
     "backend": (MEMORY, *STORES),
+    "secret_url": (MEMORY, *STORES),
+    "database": ("postgres",),
+    "valkey": ("redis",),
 }
 """What the fixtures of tests/conftest.py run a test on."""
 
@@ -86,7 +89,7 @@ def _stores(path: Path, test: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[s
         # All that runs in another process, or outlives one, needs a store that is shared.
         alone = any("requires" in ast.unparse(each) for each in test.decorator_list)
         return tuple(STORES) if alone else (MEMORY, *STORES)
-    if second in {"rows", "faults"}:
+    if second in {"rows", "faults", "security"}:
         asked = [arg.arg for arg in (*test.args.args, *test.args.kwonlyargs)]
         for name in asked:
             if name in FIXTURES:

@@ -1,4 +1,4 @@
-"""B11, B23, B25, B29, F23, T13, T14: what comes in, and what a handler may do."""
+"""B11, B19, B23, B25, B29, F23, T13, T14: what comes in, and what a handler may do."""
 
 from __future__ import annotations
 
@@ -157,3 +157,14 @@ def test_days_that_come_seldom_or_never() -> None:
     for never in ("0 0 30 2 *", "0 0 31 4,6 *", "60 * * * * *"):
         with pytest.raises(InvalidOption, match="cron"):
             Cron.of(never)
+
+
+@pytest.mark.parametrize("limit", [-1, 10**6, True, 1.5, "3"])
+@pytest.mark.case("B19")
+async def test_a_claim_of_a_number_that_is_none_is_refused(limit: Any) -> None:
+    async with QueueService("memory://") as service:
+        job = await service.add_job("q", "n")
+        with pytest.raises(InvalidOption, match="limit"):
+            await service.claim("q", limit=limit)
+        assert await service.claim("q", limit=0) == []
+        assert (await job.refresh()).state is JobState.WAITING

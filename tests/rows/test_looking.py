@@ -197,6 +197,7 @@ async def test_k067_retry_many(service: QueueService) -> None:
         await service.retry_jobs("q", state="completed")
 
 
+@pytest.mark.case("B22")
 async def test_k068_cancel(service: QueueService) -> None:
     job = await service.add_job("q", "n")
     assert await job.cancel()

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from jobyard import QueueService
-from jobyard.errors import BackendUnavailable, InvalidUrl, StorageNotPrepared
+from jobyard.errors import BackendUnavailable, InvalidUrl, StorageNotPrepared, WeakStorage
 from jobyard.health import Severity
 from jobyard.plugins import open_backend
 from jobyard.service.lifetime import Migrate
@@ -123,6 +123,9 @@ async def test_the_doctor_tells_how_durable_commits_are(
     found = await findings(url + option)
     assert found["durability"][0] is severity
     assert text in found["durability"][1]
+    if severity is Severity.WARNING:
+        with pytest.raises(WeakStorage, match="durability"):
+            await QueueService(url + option, strict=True).open()
 
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])

@@ -163,7 +163,7 @@ def _want(
     worker: str,
 ) -> Claim:
     check_name(queue, "queue name")
-    if isinstance(limit, bool) or not 0 <= limit <= MAX_BATCH:
+    if type(limit) is not int or not 0 <= limit <= MAX_BATCH:
         msg = f"limit is 0 to {MAX_BATCH}, not {limit!r}"
         raise InvalidOption(msg)
     source = Source(
