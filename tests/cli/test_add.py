@@ -1,10 +1,12 @@
 """`jobyard add`, one job or a file of them."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from jobyard.cli import bulk
 
@@ -153,3 +155,25 @@ def test_a_line_that_cannot_be_added_is_named(run, store, line: Any, says: str) 
     assert says in ran.error
     assert "nothing was stored" in ran.err
     assert store(lambda s: s.list_jobs()) == []
+
+
+def test_long_work_has_a_bar_where_there_is_a_terminal(
+    run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = io.StringIO()
+
+    def make_console(*, to_stderr: bool = False) -> Console:
+        assert to_stderr
+        return Console(file=drawn, force_terminal=True, width=80, color_system=None)
+
+    monkeypatch.setattr("jobyard.cli.output.make_console", make_console)
+    monkeypatch.setattr(bulk, "CHUNK_JOBS", 2)
+    assert run("add", "emails", "--from", write(*[{"data": n} for n in range(6)])).code == 0
+    assert "adding" in drawn.getvalue()
+    assert "100%" in drawn.getvalue()
+    assert "6 jobs" in drawn.getvalue()
+
+    drawn.truncate(0)
+    assert run("queue", "drain", "emails", "--yes").out == "deleted 6 jobs\n"
+    assert "draining" in drawn.getvalue()
+    assert "100%" in drawn.getvalue()

@@ -106,7 +106,7 @@ def test_ctrl_c_interrupts_any_other_command(command: list[str], url: str, store
         stderr=subprocess.PIPE,
     ) as process:
         assert process.stderr is not None
-        while process.stderr.read(1) != b"?":
+        while process.stderr.read(1) not in {b"?", b""}:
             pass
         process.send_signal(signal.SIGINT)
         process.stderr.read()

@@ -41,13 +41,13 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals"
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "jobs_app.py").write_text(APP)
     (tmp_path / "jobyard.toml").write_text(
-        'url = "sqlite:///jobs.db"\nnamespace = "mail"\napp = "jobs_app:service"\n'
+        'url = "sqlite:///jobs.db?durability=fast"\nnamespace = "mail"\napp = "jobs_app:service"\n'
     )
     return tmp_path
 
 
 def service_in(folder: Path) -> QueueService:
-    return QueueService(f"sqlite:///{folder / 'jobs.db'}", namespace="mail")
+    return QueueService(f"sqlite:///{folder / 'jobs.db'}?durability=fast", namespace="mail")
 
 
 @contextmanager

@@ -199,9 +199,8 @@ async def attempt(service: QueueService, job_id: str, act: Act) -> dict[str, Any
 @jobs.command()
 def retry(
     job_ids: Annotated[
-        list[str],
-        typer.Argument(metavar="ID", show_default=False, help="The jobs.", default_factory=list),
-    ],
+        list[str] | None, typer.Argument(metavar="ID", show_default=False, help="The jobs.")
+    ] = None,
     *,
     queue: Annotated[str | None, typer.Option(help="Instead: all of this queue.")] = None,
     everywhere: Annotated[bool, typer.Option("--all", help="Instead: all there are.")] = False,

@@ -177,7 +177,7 @@ def drain(
     """Delete the waiting jobs of a queue; what runs goes on."""
     found = look_at(name, url, namespace)
     count = found["waiting"] + (found["delayed"] if delayed else 0)
-    also = " and delayed" if delayed else ""
+    also = " or delayed" if delayed else ""
     confirm(f"Delete the {counted(count, f'waiting{also} job')} of {name}?", yes=yes)
 
     async def work(service: QueueService, advance: Callable[[int], None]) -> int:
