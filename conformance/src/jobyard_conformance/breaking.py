@@ -13,14 +13,25 @@ from typing import Final, cast
 from jobyard.backend import Backend
 from jobyard.errors import BackendError
 
-__all__ = ["Broken", "Moment", "Steps", "broken_at", "calls_made", "felled_at", "repeating_at"]
+__all__ = [
+    "SHARES",
+    "Broken",
+    "Moment",
+    "Steps",
+    "broken_at",
+    "calls_made",
+    "felled_at",
+    "repeating_at",
+]
 
 Call = Callable[..., Awaitable[object]]
 
 PAUSE_SECONDS: Final = 0.02
 TRIES: Final = 3_000
-FEW: Final = 3
+FEW: Final = 2
 """At how many steps a server falls where not all are asked for: it takes a second each."""
+SHARES: Final = 16
+"""In how many tests it falls at each."""
 
 
 class Moment(StrEnum):
@@ -34,15 +45,21 @@ class Moment(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Which calls of a scenario a server falls at: all, at each moment, or a few by a seed."""
+    """Which calls of a scenario a server falls at: a share of all, or a few by a seed."""
 
     seed: int
-    every: bool
+    share: int | None = None
+
+    def __str__(self) -> str:
+        """Name them."""
+        return f"{self.seed}" if self.share is None else f"{self.share}-of-{SHARES}"
 
     def of(self, calls: int) -> list[tuple[int, Moment]]:
         """Choose among the calls from 1 on."""
         steps = [(at, moment) for at in range(1, calls + 1) for moment in Moment]
-        return steps if self.every else random.Random(self.seed).sample(steps, FEW)
+        if self.share is None:
+            return random.Random(self.seed).sample(steps, FEW)
+        return steps[self.share :: SHARES]
 
 
 class Broken(Exception):

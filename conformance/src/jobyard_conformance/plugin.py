@@ -6,6 +6,7 @@ from collections.abc import Generator
 
 import pytest
 
+from jobyard_conformance.breaking import SHARES, Steps
 from jobyard_conformance.chapter import NOT_CLAIMED
 from jobyard_conformance.clauses import read_clauses
 from jobyard_conformance.hints import HINTS
@@ -81,10 +82,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a race with each of its seeds, or with the one asked for."""
+    """Run a race with each of its seeds, or with the one asked for; choose where servers fall."""
+    given: int | None = metafunc.config.getoption("jobyard_seed")
     if "race_seed" in metafunc.fixturenames:
-        given: int | None = metafunc.config.getoption("jobyard_seed")
         metafunc.parametrize("race_seed", SEEDS if given is None else (given,))
+    if "fallen_steps" in metafunc.fixturenames:
+        seed = SEEDS[0] if given is None else given
+        every: bool = metafunc.config.getoption("jobyard_every_step")
+        steps = [Steps(seed, each) for each in range(SHARES)] if every else [Steps(seed)]
+        metafunc.parametrize("fallen_steps", steps, ids=str)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

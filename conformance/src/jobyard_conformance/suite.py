@@ -14,7 +14,6 @@ from jobyard.backend import Backend, Capability
 from jobyard.clock import ManualClock
 from jobyard.plugins import check_contract
 from jobyard_conformance.again import command_for
-from jobyard_conformance.breaking import Steps
 from jobyard_conformance.chapter import NOT_CLAIMED, Chapter
 from jobyard_conformance.chapters import CHAPTERS
 from jobyard_conformance.clauses import cited, read_clauses, spanned
@@ -84,13 +83,6 @@ class Fixtures(Chapter):
         given: int | None = request.config.getoption("jobyard_seed")
         seed = SEEDS[0] if given is None else given
         return Race(tmp_path, seed=seed, command=command_for(request, seed=seed))
-
-    @pytest.fixture
-    def fallen_steps(self, request: pytest.FixtureRequest) -> Steps:
-        """Choose the calls at which a server falls."""
-        given: int | None = request.config.getoption("jobyard_seed")
-        every: bool = request.config.getoption("jobyard_every_step")
-        return Steps(SEEDS[0] if given is None else given, every)
 
     @pytest.fixture
     def another(self, yard: Yard) -> Callable[[], Awaitable[Backend]]:

@@ -86,7 +86,6 @@ class Breaking(Chapter):
     @clause("ALL-8", "ALL-6", "ALL-1")
     @requires(Capability.DURABLE)
     @pytest.mark.case("N02", on=("postgres", "redis"))
-    @pytest.mark.timeout(1_800)  # with every step, on a machine that is slow
     async def test_a_server_killed_at_any_call_loses_nothing(
         self, yard: Yard, tmp_path: Path, fallen_steps: Steps
     ) -> None:
