@@ -76,7 +76,10 @@ def main(words: list[str]) -> int:
     console.width = max(console.width, LEAST_WIDTH)
     store = STORES[arguments.store]
     facts: dict[str, object] = {
-        "command": shlex.join(["python", "-m", "benchmarks", *words]),
+        "command": shlex.join(
+            ["python", "-m", "benchmarks"]
+            + [Path(word).name if word == str(arguments.json) else word for word in words]
+        ),
         "began": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "machine": machine.describe(),
         "store": store.describe(),

@@ -289,8 +289,10 @@ def main(words: list[str]) -> int:
     """Compare; answer 1 if an entrant failed, which the result names."""
     arguments = read_arguments(words)
     sizes = SIZES["quick" if arguments.quick else arguments.size]
-    command = shlex.join(["python", "-m", "benchmarks", "compare", *words])
     path = arguments.json or ROOT / "benchmarks" / "results" / f"comparison-{sizes.name}.json"
+    # Where the file lay says nothing, and may name somebody's folder.
+    shown = [path.name if word == str(arguments.json) else word for word in words]
+    command = shlex.join(["python", "-m", "benchmarks", "compare", *shown])
     shape = machine.describe()
     del shape["load_before"]
     told = {"commit": commit(), "machine": shape, "sizes": asdict(sizes)}

@@ -219,10 +219,16 @@ def slices(told: dict[str, Any]) -> Iterator[str]:
     """Name the commit, the sizes and the commands of a result."""
     sizes = ", ".join(f"{key} {value}" for key, value in told["sizes"].items())
     yield f"- Commit {told['commit']}; sizes: {sizes}."
+    alike: dict[str, list[dict[str, Any]]] = {}
     for part in told["slices"]:
+        alike.setdefault(part["command"], []).append(part)
+    for command, parts in alike.items():
+        loads = sorted(part["load_before"][0] for part in parts)
+        fsyncs = sorted(part["fsync_ms"] for part in parts)
         yield (
-            f"- `{part['command']}`, {part['began']}, {part['seconds']} s, "
-            f"load before it {part['load_before'][0]}, an fsync {part['fsync_ms']} ms."
+            f"- `{command}`, {len(parts)} times from {parts[0]['began']}, "
+            f"{sum(part['seconds'] for part in parts)} s together; load before it {loads[0]} to "
+            f"{loads[-1]}, an fsync {fsyncs[0]} to {fsyncs[-1]} ms."
         )
 
 
@@ -289,6 +295,11 @@ def store_tables(result: Result, store: str, name: str) -> Iterator[str]:
     )
     yield "| the best peer | " + " | ".join(best(result, store, work) for work in RATES) + " |"
     yield ""
+    yield from settings(result, store)
+
+
+def settings(result: Result, store: str) -> Iterator[str]:
+    """Tell versions and settings of the entrants of a store, and who has no figure, and why."""
     for entrant, told in result.told["entrants"][store].items():
         versions = ", ".join(f"{key} {value}" for key, value in told["versions"].items())
         tried = told.get("tried") or {}

@@ -14,6 +14,9 @@ from benchmarks.children import ROOT
 
 Json = dict[str, Any]
 
+RESULTS: Final = "benchmarks/results"
+"""The folder whose changes are no changes of what is measured."""
+
 SAME: Final = ("commit", "machine", "sizes")
 """What has to be equal for slices to be one result."""
 
@@ -31,7 +34,7 @@ def commit() -> str:
         )
         return done.stdout.strip()
 
-    changed = git("status", "--porcelain", "--untracked-files=no")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", f":!{RESULTS}")
     return (git("rev-parse", "HEAD") or "unknown") + (" with changes" if changed else "")
 
 
