@@ -40,11 +40,7 @@ class Backend(ABC):
     contract: ClassVar[tuple[int, int]]
     capabilities: ClassVar[Capability]
     claims_by_halves: ClassVar[bool] = False
-    """Whether a worker with many slots claims for half of them at a time, for speed alone.
-
-    It runs the one half while the other is claimed. That pays where a call costs little beside its
-    jobs, and is worked on outside of this process.
-    """
+    """Whether a worker with many slots claims for one half while it runs the other: speed alone."""
 
     def __init__(
         self, url: BackendUrl, *, namespace: str = DEFAULT_NAMESPACE, clock: Clock | None = None
@@ -192,8 +188,7 @@ class Backend(ABC):
         SETTLE-7 [0.1] `Failed`: failures + 1 if the reason is `EXHAUSTED` or `REFUSED`; the job is
             failed, or dead with `dead_letter`, with reason and error.
         SETTLE-8 [0.1] `Snoozed`: as `Retried`, but failures stay.
-        SETTLE-9 [0.1] `Released`: the job is waiting with the due and number it had; failures and
-            crashes stay.
+        SETTLE-9 [0.1] `Released`: the job waits with the due and number it had, and all its counts.
         SETTLE-10 [0.1] `Cancelled`: the job is cancelled. `Stalled`: failures + 1, the job is
             stalled with its error.
         SETTLE-11 [0.1] A job that finishes with `keep_completed` (for completed) or `keep_failed`
