@@ -236,6 +236,7 @@ async def work(
     import asyncio  # noqa: PLC0415 - not needed for --help
     from contextlib import AsyncExitStack  # noqa: PLC0415
 
+    from jobyard.cli.deadline import Deadline  # noqa: PLC0415
     from jobyard.cli.health import serving  # noqa: PLC0415
     from jobyard.durations import to_ms  # noqa: PLC0415
     from jobyard.service.arriving import open_for  # noqa: PLC0415
@@ -252,9 +253,10 @@ async def work(
         shutdown_timeout=settings.shutdown_timeout,
         orphan_policy=settings.orphan_policy,
     )
+    deadline = Deadline(to_ms(settings.shutdown_timeout, "shutdown_timeout") / 1000)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(service.close)
-        stack.enter_context(stop_on_signals(worker))
+        stack.enter_context(stop_on_signals(worker, told=deadline.begin))
         if settings.health is not None:
             host, port = await stack.enter_async_context(serving(settings.health, service, worker))
             tell(settings, f"health at http://{host}:{port}/ready")

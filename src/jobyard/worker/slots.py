@@ -298,3 +298,8 @@ class Slots:
         tasks = [slot.task for slot in self._slots]
         if tasks:
             await asyncio.wait(tasks)
+        for slot in self._lost:
+            if not slot.task.done():
+                # `asyncio.run` waits at its end for every task that it knows of: for ever, for one
+                # that swallows its cancellation.
+                asyncio._unregister_task(slot.task)  # noqa: SLF001 - documented, for such cases
