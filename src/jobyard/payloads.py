@@ -128,7 +128,7 @@ class Payloads:
 
     def decode(self, facts: JobSpec | JobRecord | Lease) -> Any:
         """Turn a job's bytes into its payload; raise `PayloadDecodeError`."""
-        data = self.decode_plain(facts)
+        data = self.decode_plain(facts) if facts.options else codec.decode(facts.payload)
         if self.shapes and (shape := self.shapes.get((facts.queue, facts.name))) is not None:
             return shape.decode(data)
         return data

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final, NamedTuple, NoReturn, Unpack
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeVar, Unpack
 
 from jobyard.contract import MAX_UNIT
 from jobyard.errors import (
@@ -23,6 +24,11 @@ from jobyard.options import JobOptions, OptionArgs, read_options
 from jobyard.service.hooking import Hooking
 
 __all__ = ["NewJob", "Producing"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 UNIT_BYTES: Final = 64 * 1024 * 1024
 """What one bulk may weigh: a store takes it in one message."""
@@ -99,12 +105,10 @@ class Producing(Hooking):
             raise InvalidOption(msg)
         shared = self._fields(options)
         if self.hooks.around_add:
-            drafts = [_draft(queue, at, job, options) for at, job in enumerate(jobs)]
+            drafts = _each(jobs, lambda job: _draft(queue, job, options))
             return await self._through(drafts, within)
-        specs = tuple(
-            self._numbered(queue, at, job, shared, options) for at, job in enumerate(jobs)
-        )
-        return await self._add_unit(specs, within)
+        specs = _each(jobs, lambda job: self._item(queue, job, shared, options))
+        return await self._add_unit(tuple(specs), within)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Any]:
@@ -122,16 +126,13 @@ class Producing(Hooking):
         """Add jobs through the hooks around adds."""
 
         async def store(asked: list[Draft]) -> list[Job]:
-            specs = tuple(self._drafted(at, draft) for at, draft in enumerate(asked))
-            return await self._add_unit(specs, within)
+            return await self._add_unit(tuple(_each(asked, self._drafted)), within)
 
         added: list[Job] = await surround(self.hooks.around_add, store)(drafts)
         return added
 
-    def _drafted(self, at: int, draft: Draft) -> JobSpec:
-        with _naming(at):
-            fields = self._fields(draft.options)
-            return self._spec(draft.queue, draft.name, draft.data, fields)
+    def _drafted(self, draft: Draft) -> JobSpec:
+        return self._spec(draft.queue, draft.name, draft.data, self._fields(draft.options))
 
     async def _add_unit(self, specs: Unit, within: object | None = None) -> list[Job]:
         """Add jobs all or none."""
@@ -151,22 +152,12 @@ class Producing(Hooking):
         (answers,) = await self.backend.add((specs,), within=within)
         return [self._added(spec, added) for spec, added in zip(specs, answers, strict=True)]
 
-    def _numbered(
-        self,
-        queue: str,
-        at: int,
-        job: object,
-        shared: dict[str, Any],
-        options: Mapping[str, Any],
+    def _item(
+        self, queue: str, job: object, shared: dict[str, Any], options: Mapping[str, Any]
     ) -> JobSpec:
-        with _naming(at):
-            match job:
-                case (str() | None as name, data):
-                    return self._spec(queue, name, data, shared)
-                case (str() | None as name, data, Mapping() as own):
-                    return self._spec(queue, name, data, self._fields({**options, **own}))
-                case _:
-                    return _refuse_item()
+        name, data, own = _parts_of(job)
+        fields = self._fields({**options, **own}) if own else shared
+        return self._spec(queue, name, data, fields)
 
     def _fields(self, options: Mapping[str, Any]) -> dict[str, Any]:
         if not options:
@@ -228,28 +219,32 @@ def _check_callable(key: object) -> None:
         raise InvalidOption(msg)
 
 
-@contextmanager
-def _naming(at: int) -> Iterator[None]:
-    """Name the place of a job that is refused."""
+def _each(items: Iterable[T], read: Callable[[T], R]) -> list[R]:
+    """Read each job of a call; the error of one that is refused names its place."""
+    found: list[R] = []
+    given = list(items)  # whose own errors are not about a job
     try:
-        yield
+        for item in given:
+            found.append(read(item))  # noqa: PERF401 - its length is the place
     except (InvalidJob, TypeError) as error:
         kind = type(error) if isinstance(error, (InvalidJob, PayloadError)) else TypeError
-        msg = f"jobs[{at}]: {error}"
+        msg = f"jobs[{len(found)}]: {error}"
         raise kind(msg) from None
+    return found
 
 
-def _draft(queue: str, at: int, job: object, options: Mapping[str, Any]) -> Draft:
-    with _naming(at):
-        match job:
-            case (str() | None as name, data):
-                return Draft(queue, name, data, dict(options))
-            case (str() | None as name, data, Mapping() as own):
-                return Draft(queue, name, data, {**options, **own})
-            case _:
-                return _refuse_item()
+def _draft(queue: str, job: object, options: Mapping[str, Any]) -> Draft:
+    name, data, own = _parts_of(job)
+    return Draft(queue, name, data, {**options, **own})
 
 
-def _refuse_item() -> NoReturn:
-    msg = "a job is (name, data) or (name, data, options)"
-    raise InvalidJob(msg)
+def _parts_of(job: object) -> tuple[str | None, object, Mapping[str, Any]]:
+    """Read a job of a bulk: its name, its payload and its own options."""
+    match job:
+        case (str() | None as name, data):
+            return name, data, NO_OPTIONS
+        case (str() | None as name, data, Mapping() as own):
+            return name, data, own
+        case _:
+            msg = "a job is (name, data) or (name, data, options)"
+            raise InvalidJob(msg)

@@ -125,7 +125,7 @@ class Slot:
                 ended = self._start(run, route)
             else:
                 ended = await self._start_warm(run, route, route.warm)
-            if isinstance(ended, Pending):
+            if ended is not NOTHING and isinstance(ended, Pending):
                 ended = await self._go_on(run, ended)
             if is_cancelled():
                 await self._settle_down()
@@ -187,7 +187,7 @@ class Slot:
         if (run.options.timeout_ms or run.lease.expires_at) and not self._set_limits(run):
             return Abandoned()
         try:
-            job = slots.host.job_for(run.lease, run)
+            job = slots.job_for(run.lease, run)
             job.data  # noqa: B018 - decoded once, here: what cannot be is not the handler's fault
         except PayloadDecodeError as error:
             return Unreadable(error)
@@ -198,7 +198,8 @@ class Slot:
             context = slots.context.copy()
             awaited = context.run(coroutine.send, None)
         except StopIteration as end:
-            return _returned(run, end.value)
+            value = end.value
+            return NOTHING if value is None and run.marked is None else _returned(run, value)
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything (F22)
             return self._raised(Raised(shorten(error)))
         return Pending(coroutine, context, awaited)

@@ -57,6 +57,7 @@ class Slots:
     ) -> None:
         """Begin without any slot; `bell` is rung when the last run ends, or one meets Ctrl-C."""
         self.host = host
+        self.job_for = host.job_for
         self.journal = journal
         self.monotonic = monotonic
         self.concurrency = concurrency

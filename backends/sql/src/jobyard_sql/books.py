@@ -30,6 +30,10 @@ class Books:
         self.counter = self._sql(
             "SELECT now, job, lease, event, listeners_until FROM {ns}_counter WHERE id = 1"
         )
+        self.counter_and_queue = self._sql(
+            "SELECT c.now, c.job, c.lease, c.event, c.listeners_until, q.id, q.paused, q.closing, "
+            "q.ver FROM {ns}_counter c LEFT JOIN {ns}_queue q ON q.name = ? WHERE c.id = 1"
+        )
         self.count = self._sql(
             "UPDATE {ns}_counter SET now = ?, job = ?, lease = ?, event = ? WHERE id = 1"
         )

@@ -19,15 +19,20 @@ NOWHERE = (0, 0)
 
 def add(tx: Transaction, units: Sequence[Unit]) -> list[tuple[Added, ...]]:
     """Store units of jobs; answer for each job."""
+    if len(units) == 1 and len(units[0]) == 1 and not _is_tied(units[0][0]):
+        return [(_add_one(tx, units[0][0]),)]
     specs = [spec for unit in units for spec in unit]
     if not specs:
         return [() for _ in units]
-    if any(spec.group or spec.dedup or spec.depends_on or spec.rate for spec in specs):
+    if any(map(_is_tied, specs)):
         return TiedAdd(tx, units).add()
-    if len(specs) == 1:
-        return [(_add_one(tx, specs[0]),) if unit else () for unit in units]
     answers = iter(_store(tx, _place(tx, specs)))
     return [tuple(islice(answers, len(unit))) for unit in units]
+
+
+def _is_tied(spec: JobSpec) -> bool:
+    """Tell whether a job means something to others, or they to it."""
+    return bool(spec.group or spec.dedup or spec.depends_on or spec.rate)
 
 
 def _add_one(tx: Transaction, spec: JobSpec) -> Added:

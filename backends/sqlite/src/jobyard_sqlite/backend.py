@@ -110,8 +110,8 @@ class SqliteBackend(Backend):
             raise BackendClosed
         return self._store
 
-    async def _write(self, work: Callable[[Transaction], T]) -> T:
-        return await self._opened().write(lambda tx: _whole(tx, work))
+    async def _write(self, work: Callable[[Transaction], T], *, about: str | None = None) -> T:
+        return await self._opened().write(lambda tx: _whole(tx, work), about=about)
 
     async def _read(self, work: Callable[[Look], T]) -> T:
         return await self._opened().read(work)
@@ -166,7 +166,8 @@ class SqliteBackend(Backend):
             return await write_within(
                 self._opened(), within, lambda tx: _whole(tx, lambda tx: add.add(tx, units))
             )
-        return await self._write(lambda tx: add.add(tx, units))
+        about = units[0][0].queue if units and units[0] else None
+        return await self._write(lambda tx: add.add(tx, units), about=about)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[sqlite3.Connection]:
@@ -188,7 +189,8 @@ class SqliteBackend(Backend):
 
     async def claim(self, want: Claim) -> Claimed:
         """Lease due jobs to a worker."""
-        return await self._write(lambda tx: claim.claim(tx, want))
+        about = want.sources[0].queue if want.sources else None
+        return await self._write(lambda tx: claim.claim(tx, want), about=about)
 
     async def peek(self, want: Claim) -> Sequence[JobRecord]:
         """Show what the claim would give: make it, and take it back."""
@@ -198,7 +200,8 @@ class SqliteBackend(Backend):
         self, settlements: Sequence[Settlement], *, claim: Claim | None = None
     ) -> Settling:
         """End runs, and claim the next jobs in the same transaction."""
-        return await self._write(lambda tx: _settle(tx, settlements, claim))
+        about = settlements[0].lease.queue if settlements else None
+        return await self._write(lambda tx: _settle(tx, settlements, claim), about=about)
 
     async def extend(self, leases: Sequence[Lease], *, ttl_ms: int) -> Sequence[Hold]:
         """Make leases last."""

@@ -64,6 +64,7 @@ class Bell:
         if database is not None and enabled and hasattr(socket, "AF_UNIX"):
             real = database.resolve()
             self._folder = real.with_name(real.name + "-wake")
+        self._folder_path = str(self._folder)
         self._mark = f"{zlib.crc32(namespace.encode()):08x}"
         self._ears: list[Ear] = []
         self._own: set[str] = set()
@@ -87,13 +88,14 @@ class Bell:
         if self._ears:
             with contextlib.suppress(RuntimeError):  # the loop has ended: nobody listens
                 loop.call_soon_threadsafe(self._hear, queues, events)
-        if self._folder is None:
+        listeners = self._listeners()
+        if not listeners:
             return
         mask = 0
         for queue in queues:
             mask |= bit(queue)
         text = b""
-        for name, interest, wants_events in self._listeners():
+        for name, interest, wants_events in listeners:
             if interest & mask or (events and wants_events):
                 text = text or _message(queues, events=events)
                 self._send(name, text)
@@ -104,9 +106,10 @@ class Bell:
 
     def _listeners(self) -> list[tuple[str, int, bool]]:
         """Return the sockets of other handles; the folder is read again only if it changed."""
-        assert self._folder is not None
+        if self._folder is None:
+            return []
         try:
-            changed_ns = os.stat(self._folder).st_mtime_ns  # noqa: PTH116 - made for each commit
+            changed_ns = os.stat(self._folder_path).st_mtime_ns  # noqa: PTH116 - for each commit
         except OSError:
             return []
         if changed_ns != self._changed_ns or self._listed_ns - changed_ns < COARSE_NS:

@@ -177,10 +177,10 @@ class Store:
         if not self._threads:
             raise BackendClosed
 
-    async def write(self, work: Callable[[Transaction], T]) -> T:
-        """Run a function as one write transaction."""
+    async def write(self, work: Callable[[Transaction], T], *, about: str | None = None) -> T:
+        """Run a function as one write transaction, most of which is about one queue."""
         self.check()
-        return await self._writer.call(lambda: self._write(work))
+        return await self._writer.call(lambda: self._write(work, about))
 
     async def rehearse(self, work: Callable[[Transaction], T]) -> T:
         """Run a function as a write transaction, and take back what it did."""
@@ -211,11 +211,11 @@ class Store:
 
     # -- in the threads
 
-    def _write(self, work: Callable[[Transaction], T]) -> T:
+    def _write(self, work: Callable[[Transaction], T], about: str | None) -> T:
         with translating():
             cursor = self._begin()
             try:
-                transaction = self._transaction(cursor)
+                transaction = self._transaction(cursor, self._lanes, about)
                 answer = work(transaction)
                 transaction.finish()
                 cursor.execute("COMMIT")
@@ -232,7 +232,7 @@ class Store:
         with translating():
             cursor = self._begin()
             try:
-                return work(self._transaction(cursor))
+                return work(self._transaction(cursor, self._lanes))
             finally:
                 _roll_back(cursor)
 
@@ -280,14 +280,17 @@ class Store:
         """The statement that takes the lock for writing and changes nothing."""
         return self._statements.moves.lock
 
-    def _transaction(self, cursor: sqlite3.Cursor, lanes: Lanes | None = None) -> Transaction:
+    def _transaction(
+        self, cursor: sqlite3.Cursor, lanes: Lanes, about: str | None = None
+    ) -> Transaction:
         clock = self.clock
         return Transaction(
             cursor,
             self._statements,
-            lanes=self._lanes if lanes is None else lanes,
+            lanes=lanes,
             clock_now=None if clock is None else clock.now_ms(),
             host_now=host_now(),
+            about=about,
         )
 
     def _begin(self) -> sqlite3.Cursor:

@@ -39,9 +39,10 @@ class Transaction:
     """The statements run so far, and what is written once at the end.
 
     `now`, the numbers of jobs, leases and events, and whether anybody listens come from one row,
-    read first and written last. What the transaction counts and tells is gathered in `deltas` and
-    `events`, so that a batch costs as many statements for it as one job. `keep_room` is how many
-    records it may still remove by the keep rules of the jobs that it ends (SETTLE-11).
+    read first, together with the queue that the transaction is `about`, and written last. What it
+    counts and tells is gathered in `deltas` and `events`, so that a batch costs as many statements
+    for it as one job. `keep_room` is how many records it may still remove by the keep rules of the
+    jobs that it ends (SETTLE-11).
 
     `ended` are the parents whose children have not been told yet; `stirred` says that other jobs
     were moved than those that the transaction is about; `rates` are those of the jobs that were
@@ -57,11 +58,17 @@ class Transaction:
         lanes: Lanes,
         clock_now: int | None,
         host_now: int,
+        about: str | None = None,
     ) -> None:
         self.cursor = cursor
         self.moves, self.gating, self.limiting, self.looking, self.signals = statements
         self._lanes = lanes
-        row = cursor.execute(self.moves.counter).fetchone()
+        self._queues: dict[str, QueueRow | None] = {}
+        if about is None:
+            row = cursor.execute(self.moves.counter).fetchone()
+        else:
+            row = cursor.execute(self.moves.counter_and_queue, (about,)).fetchone()
+            self._queues[about] = None if row[5] is None else QueueRow(row[5], about, *row[6:])
         self._stored_now: int = row[0]
         self._job: int = row[1]
         self._lease: int = row[2]
@@ -79,7 +86,6 @@ class Transaction:
         self.rates: dict[int, int] = {}
         self.stirred = False
         self.horizon = self.now
-        self._queues: dict[str, QueueRow | None] = {}
 
     # -- statements
 
