@@ -16,8 +16,8 @@ from jobyard_conformance.yard import Yard
 
 __all__ = ["Child", "child"]
 
-PATIENCE: Final = 60.0
-"""Seconds to wait for a child's next line: starting Python on a busy machine takes some."""
+PATIENCE: Final = 600.0
+"""Seconds to wait for a child's next line; on a busy machine what comes before may take minutes."""
 
 
 class Child:

@@ -64,6 +64,7 @@ class Breaking(Chapter):
     @clause("ALL-8", "ALL-1", "REAP-1", "SCHED-5")
     @requires(Capability.SHARED)
     @pytest.mark.case("F01", "F02", "F04", "F05", "F07", "F08", "F09", "F10", "F11")
+    @pytest.mark.timeout(900)  # a process for each call, on a disk that may be slow
     async def test_a_process_killed_at_any_call_loses_nothing(
         self, yard: Yard, tmp_path: Path
     ) -> None:
