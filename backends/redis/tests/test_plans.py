@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from backends.redis.tests.handles import admin, opened
+from backends.redis.tests.handles import NAMESPACE, admin, opened
 
 from jobyard.clock import ManualClock
 from jobyard.edits import Pause
@@ -73,3 +73,26 @@ async def test_b05_a_claim_runs_as_many_commands_with_a_backlog_as_without(
         for _ in range(0, BACKLOG, CHUNK):
             await backend.add([tuple(spec(**BACKLOGS[kind]) for _ in range(CHUNK))])
         assert await cost(server, backend) == alone
+
+
+async def test_the_jobs_of_a_large_claim_are_looked_up_not_searched_for(
+    server: ThrowawayServer,
+) -> None:
+    clock = ManualClock()
+    async with opened(server.url, clock=clock) as backend:
+        await backend.add([tuple(spec() for _ in range(BATCH))])
+        wanted = mine()
+        claimed = await backend.claim(wanted)
+        with admin(server) as client:
+            assert (
+                client.object("encoding", f"jobyard:{{{NAMESPACE}}}:running:emails") == b"hashtable"
+            )
+        assert len(claimed.leases) == BATCH
+        assert {lease.until for lease in claimed.leases} == {clock.now_ms() + wanted.ttl_ms}
+        assert (await backend.claim(wanted)).leases == claimed.leases
+        shown = await backend.get([lease.job_id for lease in claimed.leases])
+        assert [job and job.lease_until for job in shown] == [
+            lease.until for lease in claimed.leases
+        ]
+        clock.advance(ms=wanted.ttl_ms + 1)
+        assert len(await backend.reap(limit=2 * BATCH)) == BATCH

@@ -108,7 +108,7 @@ local function settle_section(results)
     local needed, others, odd = any('needed') and kin.among(ids) or {}, {}, false
     local fence = lease and lease.fence or true -- which no field is
     for index = 1, count do
-        if held[index] ~= fence or needed[ids[index]] then
+        if held[index] ~= fence and not held_until(held[index], lease) or needed[ids[index]] then
             odd = true
         end
     end

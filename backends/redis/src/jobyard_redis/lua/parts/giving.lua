@@ -147,6 +147,16 @@ local function held_by_queue(taken, fence)
     return of_queue
 end
 
+-- A hash of a few hundred short values is searched from its start for each field. One value that is
+-- longer than the servers take for short makes it one that is looked up in: the end of a lease, which
+-- may stand beside the fence, with zeroes before it.
+local MANY = 16
+local function not_short(held, fence, ends)
+    if #held >= 2 * MANY then
+        held[2] = fence .. ':' .. string.format('%065.0f', ends)
+    end
+end
+
 -- Leases jobs to the worker of a claim, all under one fence (CLAIM-6).
 local function lease_out(want, taken)
     local fence, ids = text(call('HINCRBY', yard, 'fence', 1)), taken.ids
@@ -165,6 +175,7 @@ local function lease_out(want, taken)
     call('ZADD', yard .. ':ends', ends, fence)
     for queue, held in pairs(of_queue) do
         local key = yard .. ':running:' .. queue
+        not_short(held, fence, now + want.ttl)
         each_piece('HSET', key, held)
         count_started(queue, taken, fence)
         tally(queue, 's', #held / 2)
