@@ -30,7 +30,8 @@ async def main():
     await backend.open()
     await backend.prepare()
     size = os.path.getsize(path + "-wal")
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 200_000, resource.RLIM_INFINITY))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 200_000, hard))
     acknowledged = 0
     try:
         while acknowledged < 1_000:
@@ -38,7 +39,7 @@ async def main():
             acknowledged += 1
     except BackendError as error:
         print(type(error).__name__, error.transient, flush=True)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     await backend.add([(spec("after"),)])
     found = await backend.get([f"j{n}" for n in range(acknowledged)])
     print(acknowledged, None in found, (await backend.get(["after"]))[0] is not None, flush=True)
