@@ -210,7 +210,10 @@ async def test_k068_cancel(service: QueueService) -> None:
     assert not await started.cancel(running=True)
 
 
-async def test_k070_cancel_a_running_job_from_elsewhere(service: QueueService, make) -> None:
+async def test_k070_cancel_a_running_job_from_elsewhere(
+    service: QueueService, make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobyard.worker.keep.GRACE_SECONDS", 0.1)
     other = await make()
     started = asyncio.Event()
 

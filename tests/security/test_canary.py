@@ -261,9 +261,7 @@ def test_the_command_line_shows_no_secret(secret_url: str, tmp_path: Path) -> No
     )
     bad = secret_url.replace("127.0.0.1", "127.0.0.2") + "&unknown=1"
     for words, url in (
-        (("doctor",), secret_url),
         (("doctor", "--json"), secret_url),
-        (("stats",), secret_url),
         (("--debug", "doctor"), bad),
         (("--debug", "doctor", secret_url, "--unknown"), secret_url),
         (("stats", secret_url), secret_url),
