@@ -51,7 +51,7 @@ class SqliteLog(logging.Handler):
     @classmethod
     @contextmanager
     def opened(cls, folder: Path) -> Iterator[Meter]:
-        meter = cls(f"sqlite:///{folder}/jobs.db")
+        meter = cls(f"sqlite:///{folder}/jobs.db?durability=fast")  # no disk is waited for
         log = logging.getLogger("jobyard.sqlite.sql")
         before = log.level, log.propagate
         log.setLevel(logging.DEBUG)
