@@ -52,7 +52,7 @@ def test_a_backend_that_settles_by_id_alone_is_found_out(site: Path, tmp_path: P
     folder = tmp_path / "runs"
     command = [
         *(sys.executable, "-m", "jobyard_conformance.chaos"),
-        *("--url", f"careless:///{tmp_path}/jobs.db", "--folder", str(folder)),
+        *("--url", f"careless:///{tmp_path}/jobs.db?durability=fast", "--folder", str(folder)),
         *("--seconds", SECONDS, "--runs", SEEDS, "--stop"),
     ]
     done = subprocess.run(

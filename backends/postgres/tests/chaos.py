@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from jobyard.errors import ConfigError
 from jobyard.url import BackendUrl
@@ -70,8 +71,17 @@ class ChaosHarness(UrlHarness):
 
 
 @contextmanager
-def store(folder: Path) -> Iterator[Harness]:
-    """Give a database of a server with PostgreSQL's own settings, which are durable."""
+def store(folder: Path, settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[Harness]:
+    """Give a database of a server, by default with PostgreSQL's own settings, which are durable."""
     del folder  # the server has one of its own
-    with Server() as server:
+    with Server(settings=settings) as server:
         yield ChaosHarness(server.create_database("chaos"), server)
+
+
+def unsynced(folder: Path) -> AbstractContextManager[Harness]:
+    """Give one that leaves it to the system when to write to the disk.
+
+    That does for the kill of any process, and a slow disk does not hold it up: after a kill the
+    server would else sync every file of its folder.
+    """
+    return store(folder, {"fsync": "off"})

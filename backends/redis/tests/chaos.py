@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 from jobyard_conformance.harness import Harness, ServerControl, UrlHarness
 from jobyard_redis.throwaway import Product, ThrowawayServer
 
-DURABLE = {"appendfsync": "always"}
+DURABLE: Final[Mapping[str, str]] = MappingProxyType({"appendfsync": "always"})
 """With `everysec` a server whose disk is slow also puts the write itself off, not the fsync alone:
 killed then, it loses what it had acknowledged."""
 
@@ -43,16 +45,24 @@ class ChaosHarness(UrlHarness):
 
 
 @contextmanager
-def valkey(folder: Path) -> Iterator[Harness]:
-    """Give a Valkey 9 that writes through."""
+def valkey(folder: Path, settings: Mapping[str, str] = DURABLE) -> Iterator[Harness]:
+    """Give a Valkey 9, by default one that writes through."""
     del folder  # the server has one of its own
-    with ThrowawayServer(Product.VALKEY, settings=DURABLE) as server:
+    with ThrowawayServer(Product.VALKEY, settings=dict(settings)) as server:
         yield ChaosHarness(server)
+
+
+def unsynced(folder: Path) -> AbstractContextManager[Harness]:
+    """Give one that writes before it answers, and leaves it to the system when to sync.
+
+    That does for the kill of any process, and a slow disk does not hold it up.
+    """
+    return valkey(folder, {"appendfsync": "no"})
 
 
 @contextmanager
 def redis62(folder: Path) -> Iterator[Harness]:
     """Give a Redis 6.2 that writes through."""
     del folder
-    with ThrowawayServer(Product.REDIS62, settings=DURABLE) as server:
+    with ThrowawayServer(Product.REDIS62, settings=dict(DURABLE)) as server:
         yield ChaosHarness(server)

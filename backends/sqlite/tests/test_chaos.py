@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from backends.sqlite.tests.chaos import store
+from backends.sqlite.tests.chaos import unsynced
 
 from jobyard_conformance.chaos import Setting, verify
 
@@ -20,7 +20,7 @@ def test_k155_a_chaos_run_loses_nothing_and_runs_nothing_again_for_no_reason(
 ) -> None:
     seed = request.config.getoption("jobyard_seed") or 1
     command = f"python -m pytest {request.node.nodeid} --jobyard-seed {seed}"
-    with store(tmp_path) as harness:
+    with unsynced(tmp_path) as harness:
         report = verify(
             harness,
             Setting(seed=seed, folder=tmp_path / "run", seconds=SECONDS, command=command),
