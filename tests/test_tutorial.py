@@ -18,7 +18,7 @@ CODE = PAGE.parent / "journal"
 FENCE = re.compile(r"^```py\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 WHOLE = os.environ.get("JOBYARD_TUTORIAL") == "all"
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1_800)
 
 
 @pytest.fixture

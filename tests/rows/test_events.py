@@ -137,7 +137,7 @@ async def test_k135_durations(service: QueueService, record) -> None:
     (completed,) = await seen.until("completed")
     for event in (failed, completed):
         assert event.duration is not None
-        assert 0.045 < event.duration < 5
+        assert 0.045 < event.duration < 40, "seconds, not milliseconds"
         assert event.worker_id
     assert failed.data.type == "ValueError"
     assert (failed.attempt, completed.attempt) == (1, 2)

@@ -94,14 +94,16 @@ async def freeze_outside_a_write(child: Child, service: QueueService) -> None:
 
     One that is stopped inside a write stops everybody: that is another case than this.
     """
-    async with asyncio.timeout(PATIENCE):
+    patience = 1.0
+    async with asyncio.timeout(2 * PATIENCE):
         while True:
             child.send(signal.SIGSTOP)
             try:
-                async with asyncio.timeout(1):
+                async with asyncio.timeout(patience):
                     await service.resume_queue("probe")
             except (TimeoutError, StoreBusy):
                 child.send(signal.SIGCONT)
+                patience *= 2  # or it is the machine that takes so long
                 await asyncio.sleep(0.01)
             else:
                 return

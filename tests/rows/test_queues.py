@@ -136,7 +136,7 @@ async def test_k140_stats_from_a_process_that_never_made_the_queue(make) -> None
     stats = await (await make()).get_stats("q")
     assert (stats.waiting, stats.delayed, stats.paused, stats.total) == (30, 1, 30, 31)
     assert stats.oldest_wait is not None
-    assert 0 <= stats.oldest_wait < 20
+    assert 0 <= stats.oldest_wait < PATIENCE
     with pytest.raises(QueueNotFound):
         await service.get_stats("nowhere")
 
@@ -189,7 +189,7 @@ async def test_k141_metrics_survive_everyone(make) -> None:
     assert (metrics.completed, metrics.failed, metrics.processed) == (10, 5, 15)
     assert metrics.success_rate == pytest.approx(10 / 15)
     assert metrics.average_seconds is not None
-    assert 0.015 < metrics.average_seconds < 2
+    assert 0.015 < metrics.average_seconds < 15, "seconds, not milliseconds"
     assert metrics.peak_concurrency == 4
     assert metrics.current_concurrency == 0
     assert metrics.throughput == pytest.approx(15 / metrics.window)

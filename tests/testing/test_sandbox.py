@@ -182,7 +182,7 @@ async def test_b10_an_app_that_opens_and_closes_its_service_finds_its_jobs_again
 
     with Sandbox(shop.service) as sandbox:
         async with lifespan():
-            assert await (await shop.sign_up(1)).wait(timeout=30) == "sent"
+            assert await (await shop.sign_up(1)).wait(timeout=100) == "sent"
         sandbox.assert_enqueued("emails", "welcome", {"user": 1})
         await shop.sign_up(2)  # opens by itself
         assert await sandbox.drain() == 1

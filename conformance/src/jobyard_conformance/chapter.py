@@ -17,7 +17,7 @@ from jobyard.backend import Capability
 
 __all__ = ["DEADLINE", "NOT_CLAIMED", "Chapter", "requires"]
 
-DEADLINE: Final = 120.0
+DEADLINE: Final = 600.0
 """Seconds after which a test that has not ended fails: a backend that hangs is told so."""
 
 NOT_CLAIMED: Final = "not claimed: "
