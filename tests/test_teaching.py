@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from jobyard import Job, QueueService
 from jobyard.cli import app as entry
 from jobyard.cli.commands import build
+from jobyard.errors import BackendUnavailable
 from jobyard.plugins import Plugins, open_backend
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "how-to" / "troubleshooting.md"
@@ -222,6 +223,18 @@ async def test_a_running_worker_looks_for_names_that_have_no_handler(
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
+
+
+async def test_to_look_for_such_names_fails_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with QueueService("memory://") as service:
+        service.register_worker("emails", "send", lambda job: None)
+        await service.add_job("emails", "send")
+
+        async def find(query: object) -> None:
+            raise BackendUnavailable
+
+        monkeypatch.setattr(service.backend, "find", find)
+        assert await service.run_until_idle() == 1
 
 
 async def test_a_worker_without_any_handler(caplog: pytest.LogCaptureFixture) -> None:

@@ -49,14 +49,17 @@ class Unheard:
     async def _watch(self) -> None:
         await asyncio.sleep(FIRST_SECONDS)
         while True:
-            try:
-                await self.look()
-            except BackendError as error:  # the worker itself tells of a store that fails
-                log.debug("could not look for jobs without a handler: %s", error)
+            await self.look()
             await asyncio.sleep(EVERY_SECONDS)
 
     async def look(self) -> None:
-        """Look once."""
+        """Look once; a store that fails is for those to tell who need it."""
+        try:
+            await self._look()
+        except BackendError as error:
+            log.debug("could not look for jobs without a handler: %s", error)
+
+    async def _look(self) -> None:
         handlers, backend = self._service.handlers, self._service.backend
         waiting = frozenset({JobState.WAITING})
         for queue in handlers.queues():
