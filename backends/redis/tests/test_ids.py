@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 from backends.redis.tests.handles import NAMESPACE, admin, at, opened
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -34,6 +34,8 @@ ODD = (
 )
 """Ids that would be mistaken for something else if any could be."""
 
+SURE = settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
 IDS = st.one_of(
     st.sampled_from(ODD),
     st.uuids().map(lambda each: each.hex),
@@ -42,16 +44,19 @@ IDS = st.one_of(
 )
 
 
+@SURE
 @given(IDS)
 def test_an_id_is_read_back_as_it_was_written(job_id: str) -> None:
     assert spelled(packed(job_id)) == job_id
 
 
+@SURE
 @given(IDS, IDS)
 def test_different_ids_are_different_in_the_keys(one: str, other: str) -> None:
     assert (packed(one) == packed(other)) == (one == other)
 
 
+@SURE
 @given(st.lists(st.tuples(st.integers(1, 2**40 - 1), st.integers(0, 63), IDS), min_size=2))
 def test_members_sort_by_number(jobs: list[tuple[int, int, str]]) -> None:
     by_member = sorted(jobs, key=lambda job: (member_of(*job), job[0]))
