@@ -21,7 +21,7 @@ from jobyard_sql.looking import Standing, limit_of, record_of
 
 async def get(store: Store, job_ids: Sequence[str]) -> tuple[JobRecord | None, ...]:
     """Show jobs by id, in the order asked."""
-    rows = await store.rows(store.looking.by_id, {"ids": texts(job_ids)})
+    rows = await store.call("show", texts(job_ids))
     found = {record.id: record for record in await _records(store, rows)}
     return tuple(found.get(job_id) for job_id in job_ids)
 
