@@ -104,6 +104,7 @@ class PostgresBackend(Backend):
         """Create the namespace, or bring it up to date."""
         store = self._opened()
         if await self.is_prepared():
+            await store.rehearse()
             return
         await store.work(lambda connection: migrate(connection, store.schema, self.namespace))
 
@@ -272,5 +273,8 @@ class PostgresBackend(Backend):
     async def _listen(
         self, wake: Callable[[Notice], None], queues: Sequence[str], *, events: bool
     ) -> AsyncIterator[None]:
-        async with self._opened().bell.listen(wake, queues, events=events):
+        store = self._opened()
+        async with store.bell.listen(wake, queues, events=events):
+            if queues:
+                await store.rehearse()
             yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
@@ -11,7 +12,7 @@ import psycopg
 from psycopg import AsyncConnection, IsolationLevel
 
 from jobyard.clock import Clock
-from jobyard.errors import BackendUnavailable, ConfigError
+from jobyard.errors import BackendUnavailable, ConfigError, JobyardError
 from jobyard.home import Home
 from jobyard_postgres.arrays import int4s, register
 from jobyard_postgres.bell import Bell
@@ -24,6 +25,8 @@ from jobyard_sql.signals import signals
 
 T = TypeVar("T")
 Parameters = Sequence[Any] | Mapping[str, Any]
+
+log = logging.getLogger(__name__)
 
 OLDEST: Final = 14
 """The first version of PostgreSQL that the statements are made for."""
@@ -74,6 +77,14 @@ class Store:
         # Steps look anew after each wait for a lock, which other levels of isolation forbid.
         self.isolation = "read committed" if row is None else row[0]
         self._begins = self.isolation != "read committed"
+
+    async def rehearse(self) -> None:
+        """Let a connection plan the hot steps, which the first job would have to wait for."""
+        try:
+            await self.call("rehearse")
+        except JobyardError as error:
+            # Nothing but time is lost, and whatever is wrong the first step will tell.
+            log.info("the first job on PostgreSQL will take longer: %s", error)
 
     async def close(self) -> None:
         """Let go of the connections."""
