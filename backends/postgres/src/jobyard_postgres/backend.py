@@ -273,8 +273,5 @@ class PostgresBackend(Backend):
     async def _listen(
         self, wake: Callable[[Notice], None], queues: Sequence[str], *, events: bool
     ) -> AsyncIterator[None]:
-        store = self._opened()
-        async with store.bell.listen(wake, queues, events=events):
-            if queues:
-                await store.rehearse()
+        async with self._opened().bell.listen(wake, queues, events=events):
             yield
