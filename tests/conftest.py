@@ -11,7 +11,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import HealthCheck, settings
 from redis import Redis
 from tests.patience import PATIENCE
 
@@ -20,16 +19,6 @@ from jobyard.announce import Event
 from jobyard.plugins import open_backend
 from jobyard_postgres.throwaway import FAST, Server
 from jobyard_redis.throwaway import ThrowawayServer
-
-# A run of the tests finds what the one before found, however slow the machine is; `make fuzz` looks
-# for what nobody has found yet.
-settings.register_profile(
-    "tests", deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
-settings.register_profile(
-    "fuzz", deadline=None, max_examples=10_000, suppress_health_check=list(HealthCheck)
-)
-settings.load_profile("tests")
 
 
 def on_postgres(request: pytest.FixtureRequest, folder: Path) -> str:

@@ -78,7 +78,7 @@ def test_the_demo_loses_nothing_when_a_worker_is_killed(tree: Path, place: Path)
     killed = re.search(r"(worker \d) killed \(SIGKILL\) with (\d) jobs? in hand: (file-\d+)", words)
     assert killed is not None, ran.stdout
     name, number, held = killed.groups()
-    assert re.search(rf"{number} jobs? of {name} taken back, \d\.\d s after the kill", words)
+    assert re.search(rf"{number} jobs? of {name} taken back, \d+\.\d s after the kill", words)
     assert f"files {FILES} {FILES} same" in words
     assert "DIFFERS" not in words
     assert "All right: a worker was killed, yet nothing is lost" in words
@@ -100,7 +100,7 @@ async def look_at(url: str, held: str, *, crashed: int) -> None:
     assert len(jobs) == metrics.completed == metrics.added == FILES
     assert {job.result["path"] for job in jobs} >= {portable(name) for name in ODD_NAMES}
     assert sum(job.failures for job in jobs) == metrics.retried == 2
-    assert job.crashes == 1
+    assert job.crashes >= 1, "more if the machine is too slow to renew a lease in time"
     assert metrics.crashed >= crashed
     assert metrics.started == FILES + metrics.retried + metrics.crashed
     assert summary.result["files"] == FILES
