@@ -12,10 +12,12 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import cast
 
+from jobyard.errors import JobyardError
 from jobyard.url import BackendUrl
+from jobyard_conformance.chaos.report import Report
 from jobyard_conformance.chaos.running import Setting
 from jobyard_conformance.chaos.soaking import Soak, summary
-from jobyard_conformance.harness import Harness, UrlHarness
+from jobyard_conformance.harness import CannotRun, Harness, UrlHarness
 
 __all__ = ["main"]
 
@@ -23,7 +25,7 @@ Stores = Callable[[Path], AbstractContextManager[Harness]]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Make the runs asked for; the exit code is 1 if one of them is broken."""
+    """Make the runs asked for; the exit code is 1 if one of them is broken, 2 if none can be."""
     parser = argparse.ArgumentParser(
         prog="python -m jobyard_conformance.chaos",
         description="Kill, freeze and cut what works on a store, and check what it did.",
@@ -46,6 +48,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--keep", action="store_true", help="keep the histories of all runs")
     parser.add_argument("--json", type=Path, help="a file to add a line of JSON a run to")
     options = parser.parse_args(arguments)
+    try:
+        reports = _reports(options)
+    except (CannotRun, JobyardError) as error:
+        parser.error(str(error))
+    _tell(f"\n{summary(reports)}")
+    return int(any(each.faults for each in reports))
+
+
+def _reports(options: argparse.Namespace) -> list[Report]:
     with _folder(options.folder) as folder, _harness(options, folder) as harness:
         setting = Setting(
             seed=options.seed,
@@ -62,9 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
             keeps=options.keep,
             stops=options.stop,
         )
-        reports = soak.run(harness, _tell)
-    _tell(f"\n{summary(reports)}")
-    return int(any(each.faults for each in reports))
+        return soak.run(harness, _tell)
 
 
 @contextmanager
