@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from jobyard.backend import Backend
+from jobyard.clock import Clock
+from jobyard.plugins import load_plugins, open_backend
 from jobyard_conformance.harness import Harness, UrlHarness
 from jobyard_conformance.suite import ConformanceSuite
+
+PLUGINS = load_plugins()
 
 
 class SqliteHarness(UrlHarness):
@@ -20,6 +25,17 @@ class SqliteHarness(UrlHarness):
         super().__init__(f"sqlite:///{folder}/jobs.db", unreachable=missing)
         self._file = folder / "jobs.db"
         self._lock: sqlite3.Connection | None = None
+
+    def make(self, *, clock: Clock | None = None, namespace: str | None = None) -> Backend:
+        """Give a handle that gives up in time for the tests which keep the lock from it."""
+        url = self.address().partition("?")[0]
+        return open_backend(
+            url, namespace=namespace or self.namespace, clock=clock, plugins=PLUGINS
+        )
+
+    def address(self) -> str:
+        """Name the file so that several processes wait for each other on a disk that is slow."""
+        return f"{super().address()}?busy_timeout=120"
 
     async def make_newer(self) -> bool:
         connection = sqlite3.connect(self._file)

@@ -40,7 +40,7 @@ __all__ = ["FAST", "Server", "find_programs"]
 USER: Final = "jobyard"
 """The superuser of every throw-away server; nobody else can reach its socket."""
 
-PATIENCE: Final = 60.0
+PATIENCE: Final = 180.0
 """Seconds that a server may take to start, or to stop when asked to."""
 
 FAST: Final[Mapping[str, str]] = MappingProxyType(

@@ -30,7 +30,7 @@ from typing import Final, Self
 
 __all__ = ["Product", "ThrowawayServer", "free_port"]
 
-PATIENCE: Final = 20.0
+PATIENCE: Final = 120.0
 """Seconds to wait for a server to answer, or to end."""
 
 GUARD: Final = 'read -r _; kill -9 "$1" 2>/dev/null; [ -z "$2" ] || rm -rf "$2"'
