@@ -152,8 +152,9 @@ def short(result: Result) -> Iterator[str]:
     )
     yield ""
     yield (
-        f"jobyard, then the best Python peer on that store. {shape(result)} What each figure "
-        "means, every peer with its settings, and the command that measured them: "
+        "jobyard, then the best Python peer on that store. They do not promise the same: litequeue "
+        "does not wait for the disk, Huey loses a job that a crash interrupts, jobyard neither. "
+        f"{shape(result)} What each figure means, every peer with its settings, and the command: "
         "[performance](docs/explanation/performance.md)."
     )
 
