@@ -169,7 +169,8 @@ async def test_k054_the_jobs_of_a_killed_worker_run_again(shared_url, spawn, rec
             ended = await job.refresh()
             assert ended.failures == 0
             # One, unless the first lost its lease before it was killed, and began again.
-            assert 1 <= starts[job.data] - 1 <= ended.crashes == ended.fence - 1
+            # A fence grows with each lease; by how much is the store's business.
+            assert 1 <= starts[job.data] - 1 <= ended.crashes < ended.fence
 
 
 @pytest.mark.case("F16")
