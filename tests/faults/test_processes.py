@@ -66,11 +66,11 @@ async def test_a_process_without_a_file_descriptor_left_is_told_and_goes_on_late
 
 
 @pytest.mark.parametrize(("how", "code"), [("segfault", -signal.SIGSEGV), ("exit", 0)])
-@pytest.mark.case("F17", "F19", on=("sqlite",))
+@pytest.mark.case("F17", "F19")
 async def test_a_job_that_ends_its_process_ends_as_a_crash_loop(
-    tmp_path: Path, how: str, code: int
+    shared_url: str, how: str, code: int
 ) -> None:
-    url = f"sqlite:///{tmp_path}/jobs.db"
+    url = shared_url
     async with QueueService(url) as service:
         job = await service.add_job("q", "poison", how, max_crashes=1)
         neighbour = await service.add_job("q", "good", priority="low")

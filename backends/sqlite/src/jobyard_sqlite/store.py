@@ -26,6 +26,7 @@ from jobyard_sqlite.connection import (
     translated,
     translating,
 )
+from jobyard_sqlite.identity import Identity
 from jobyard_sqlite.lanes import Lanes
 from jobyard_sqlite.looking import Look
 from jobyard_sqlite.migrate import version
@@ -73,6 +74,7 @@ class Store:
         self.clock = clock
         self.bell = Bell(path, namespace, enabled=options.wakeup == "auto")
         self._given = connection
+        self._identity = None if path is None or connection is not None else Identity(path)
         self._statements = Statements.of(namespace)
         self._lanes = Lanes()
         self._home = Home()
@@ -120,6 +122,8 @@ class Store:
         """Return what writes, connected now if there was no file before."""
         if self._write_cursor is None:
             self._write_cursor = self._connect(self._settle_in, self._given)
+            if self._identity is not None:
+                self._identity.check()
         return self._write_cursor
 
     def _settle_in(self, connection: sqlite3.Connection) -> None:
@@ -297,6 +301,8 @@ class Store:
         cursor = self._write_cursor or self._open_writer()
         if self._given is not None:
             self._check_given(self._given)
+        if self._identity is not None:
+            self._identity.check()
         try:
             cursor.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
