@@ -61,7 +61,8 @@ class SqliteLog(logging.Handler):
             yield meter
         finally:
             log.removeHandler(meter)
-            log.level, log.propagate = before
+            log.setLevel(before[0])  # which also forgets what was enabled
+            log.propagate = before[1]
 
 
 class PostgresStatements:
