@@ -163,6 +163,17 @@ def claim_that_asks_for_another(tale: Tale) -> None:
     tale.claim("j1", 2)
 
 
+def claim_that_is_asked_again(tale: Tale) -> None:
+    """Its jobs are given once more; one that came meanwhile is for another claim."""
+    tale.add("j1")
+    held = JobNote(id="j1", queue="q", lease="L1", fence=1, no=1, until=tale.now + 50)
+    wide: dict[str, Any] = {"told": (held,), "limit": 5, "queues": ("q",), "whole": True}
+    tale.op(Kind.CLAIM, lease="L1", **wide)
+    tale.add("j2")
+    tale.op(Kind.CLAIM, lease="L1", **wide)
+    tale.claim("j2", 2)
+
+
 def queue_that_was_paused(tale: Tale) -> None:
     tale.add("j1")
     tale.op(Kind.CONTROL, text="Pause", queues=("q",))
@@ -203,6 +214,7 @@ def group_by_priority(tale: Tale) -> None:
         extended_where_nobody_heard,
         reap_without_room,
         claim_that_asks_for_another,
+        claim_that_is_asked_again,
         queue_that_was_paused,
         taken_by_a_claim_that_nobody_heard_of,
         released_and_taken_where_nobody_heard,

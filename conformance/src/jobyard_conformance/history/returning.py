@@ -102,7 +102,12 @@ def _alone(history: History) -> Iterator[Op]:
     movers = list(history.of_kind(Kind.CLAIM, Kind.CHANGE, Kind.SWEEP, Kind.CONTROL))
     begins = sorted(op.begin for op in movers)
     ends = sorted(op.end for op in movers)
+    asked: set[str] = set()
     for claim in history.of_kind(Kind.CLAIM):
+        is_repeated = claim.invoke.lease in asked  # it is given what it has, and no more
+        asked.add(claim.invoke.lease)
+        if is_repeated:
+            continue
         if claim.was_answered and claim.invoke.whole and not _asks_again(claim):
             beside = bisect_left(begins, claim.end) - bisect_right(ends, claim.begin)
             if beside <= 1:
