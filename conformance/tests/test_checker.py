@@ -156,6 +156,18 @@ def reap_without_room(tale: Tale) -> None:
     tale.op(Kind.REAP, told=(JobNote(id="j1", fence=1, state="waiting"),), limit=1, who="r")
 
 
+def reap_beside_a_settle_by_an_old_lease(tale: Tale) -> None:
+    """Who settles too late holds the job's row for as long as it takes to be told so."""
+    tale.add("j1")
+    tale.claim("j1", 1, ttl=5)
+    tale.now += 10
+    tale.reap("j1", 1, crashes=1)
+    tale.claim("j1", 2, ttl=5, crashes=1, who="w2")
+    tale.settle("j1", 1, lost=True)
+    tale.now += 10
+    tale.op(Kind.REAP, told=(), limit=10, who="r")
+
+
 def claim_that_asks_for_another(tale: Tale) -> None:
     tale.add("j1")
     empty: dict[str, Any] = {"told": (), "limit": 5, "queues": ("q",), "whole": True}
@@ -213,6 +225,7 @@ def group_by_priority(tale: Tale) -> None:
     [
         extended_where_nobody_heard,
         reap_without_room,
+        reap_beside_a_settle_by_an_old_lease,
         claim_that_asks_for_another,
         claim_that_is_asked_again,
         queue_that_was_paused,

@@ -52,17 +52,21 @@ def _has_passed_over(history: History, life: Life, grant: Grant, reap: Op) -> bo
             until = max(until, op.latest + op.invoke.ttl_ms)
     if until > reap.earliest:
         return False
-    beside = history.of_kind(Kind.EXTEND, Kind.SETTLE, Kind.REPORT, Kind.CHANGE, Kind.SWEEP)
     return not any(
-        op.begin < reap.end and op.end > reap.begin and _may_hold(op, grant) for op in beside
+        op.begin < reap.end and op.end > reap.begin and _may_hold(op, life)
+        for op in history.of_kind(*NAMING, *TOUCHING)
     )
 
 
-def _may_hold(op: Op, grant: Grant) -> bool:
-    """Whether an operation may be at the claim's rows, which a reap then passes over."""
-    if op.kind in {Kind.CHANGE, Kind.SWEEP}:
-        return True
-    return any(note.lease == grant.note.lease for note in op.invoke.jobs)
+NAMING = (Kind.EXTEND, Kind.SETTLE, Kind.REPORT)
+"""What is at the rows of the jobs that it names, by whatever lease, an old one too."""
+TOUCHING = (Kind.ADD, Kind.CHANGE, Kind.SWEEP)
+"""What may be at the rows of any job: an add at those of the parents of its jobs."""
+
+
+def _may_hold(op: Op, life: Life) -> bool:
+    """Whether an operation may be at the rows of a job, which a reap then passes over."""
+    return op.kind in TOUCHING or any(note.id == life.id for note in op.invoke.jobs)
 
 
 def check_progress(history: History, lives: Lives) -> Iterator[Violation]:
