@@ -276,29 +276,21 @@ async def call(url: str, stage: Stage, options: Facts) -> Facts:
 async def hear(url: str, stage: Stage, options: Facts) -> Facts:
     """Run what others add, until told to end."""
     ear = Ear(url)
-    async with ear.service:
-        worker = ear.service.worker()
-        running = asyncio.create_task(worker.run())
+    async with ear.service, ear.service.worker():
         await asyncio.sleep(options["settle"])
         stage.say(ready=True)
         await stage.told()
-        await worker.stop()
-        await running
     return {"started": ear.started}
 
 
 async def call_and_hear(url: str, stage: Stage, options: Facts) -> Facts:
     """Add a job now and then, and run it in the same process."""
     ear = Ear(url)
-    async with ear.service:
-        worker = ear.service.worker()
-        running = asyncio.create_task(worker.run())
+    async with ear.service, ear.service.worker():
         await asyncio.sleep(options["settle"])
         stage.begin()
         called = await _call(ear.service, options)
         await asyncio.sleep(options["settle"])
-        await worker.stop()
-        await running
     return {"called": called, "started": ear.started}
 
 
@@ -306,9 +298,7 @@ async def idle(url: str, stage: Stage, options: Facts) -> Facts:
     """Wait for jobs that do not come; tell what share of a core that took."""
     with store_for(url).counting(url) as operations:
         ear = Ear(url)
-        async with ear.service:
-            worker = ear.service.worker()
-            running = asyncio.create_task(worker.run())
+        async with ear.service, ear.service.worker():
             await asyncio.sleep(options["settle"])
             stage.say(ready=True)
             await stage.told()
@@ -317,8 +307,6 @@ async def idle(url: str, stage: Stage, options: Facts) -> Facts:
             await asyncio.sleep(options["seconds"])
             facts = watch.facts()
             asked = operations() - before
-            await worker.stop()
-            await running
     return {
         "share": facts["cpu"] / facts["seconds"],
         "operations": asked / facts["seconds"],

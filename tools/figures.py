@@ -8,6 +8,7 @@ benchmarks/results/alone-redis.json` and its like wrote.
 from __future__ import annotations
 
 import json
+import runpy
 import statistics
 import sys
 from collections.abc import Iterator
@@ -27,25 +28,8 @@ END = "<!-- Generated: end -->"
 
 STORES = {"redis": "Redis", "postgresql": "PostgreSQL", "sqlite": "SQLite"}
 OURS, RAW = "jobyard", "raw"
-TITLES = {
-    "arq": "arq",
-    "bullmq": "BullMQ (Python)",
-    "celery": "Celery",
-    "chancy": "Chancy",
-    "dramatiq": "Dramatiq",
-    "huey": "Huey",
-    "jobyard": "**jobyard**",
-    "litequeue": "litequeue",
-    "oban": "Oban (Python)",
-    "persist_queue": "persist-queue",
-    "pgqueuer": "PgQueuer",
-    "procrastinate": "Procrastinate",
-    "raw": "raw loop",
-    "rq": "RQ",
-    "saq": "SAQ",
-    "streaq": "streaQ",
-    "taskiq": "taskiq",
-}
+CATALOGUE = runpy.run_path(str(ROOT / "benchmarks" / "peers" / "catalogue.py"))
+TITLES: dict[str, str] = {**CATALOGUE["TITLES"], CATALOGUE["OURS"]: "**jobyard**"}
 RATES = {
     "W1": "add, one call at a time",
     "W2": "add, 50 callers at once",

@@ -93,10 +93,6 @@ class Result:
         """Say why there is no figure."""
         self.told["failures"].setdefault(store, {}).setdefault(entrant, {})[work] = reason
 
-    def has_failed(self, store: str, entrant: str, work: str) -> bool:
-        """Whether an entrant has failed at a work before."""
-        return work in self.told["failures"].get(store, {}).get(entrant, {})
-
     def write(self, path: Path, command: str, fsync_ms: float) -> None:
         """Write all of it, with what a write to the disk took meanwhile."""
         ended = dt.datetime.now(dt.UTC)

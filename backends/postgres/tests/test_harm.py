@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 from tests.patience import PATIENCE
+from tests.small_disk import small_disk
 
 from jobyard import Job, QueueService
 from jobyard.errors import ConfigError, StoreFull
@@ -107,20 +106,10 @@ async def test_a_server_that_is_too_old_is_refused(
 
 
 @pytest.fixture
-def small(server: Server, tmp_path: Path) -> Iterator[Path]:
+def small(server: Server) -> Iterator[Path]:
     """A disk of a few megabytes of the test's own, where one may be mounted."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("a small disk can be mounted on Linux by root alone")
-    folder = server.socket_folder / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=12m,mode=0777", "tmpfs", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode:
-        folder.rmdir()
-        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-    folder.rmdir()
+    with small_disk(server.socket_folder / "small", megabytes=12) as folder:
+        yield folder
 
 
 @pytest.mark.case("R01", "R02", "R03")

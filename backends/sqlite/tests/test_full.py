@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 import pytest
 from backends.sqlite.tests.handles import Start, at, line
 from tests.patience import PATIENCE
+from tests.small_disk import small_disk
 
 from jobyard import Job, QueueService
 from jobyard.errors import BackendError, BackendUnavailable, StoreFull
@@ -110,16 +109,8 @@ async def test_a_run_that_ends_on_a_full_disk_is_settled_when_there_is_room(
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A disk of a few megabytes of the test's own, where one may be mounted."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("a small disk can be mounted on Linux by root alone")
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disk(tmp_path / "small", megabytes=3) as folder:
+        yield folder
 
 
 @pytest.mark.case("R01", "R03")

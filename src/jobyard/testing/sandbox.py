@@ -233,7 +233,7 @@ class Sandbox:
         definition has a payload of its type. `count` is how many have to fit, at least one if it
         is not given.
         """
-        fitting = [job for job in self.jobs(queue, name) if data == job.data]
+        fitting = self._fitting(queue, name, data)
         if not fitting or count not in (None, len(fitting)):
             wanted = _shown(queue, name, data)
             many = "no job" if not fitting else f"{len(fitting)} jobs, not {count},"
@@ -245,12 +245,15 @@ class Sandbox:
         self, queue: object = ANY, name: object = ANY, data: object = ANY
     ) -> None:
         """Raise `AssertionError` if a job fits, as it would for `assert_enqueued`."""
-        fitting = [job for job in self.jobs(queue, name) if data == job.data]
+        fitting = self._fitting(queue, name, data)
         if fitting:
             msg = (
                 f"{len(fitting)} of the jobs are like {_shown(queue, name, data)}; " + self._there()
             )
             raise AssertionError(msg)
+
+    def _fitting(self, queue: object, name: object, data: object) -> list[Job]:
+        return [job for job in self.jobs(queue, name) if data == job.data]
 
     def _there(self) -> str:
         jobs = self.jobs()

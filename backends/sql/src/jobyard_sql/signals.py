@@ -7,8 +7,6 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Insert,
-    Table,
     Text,
     bindparam,
     cast,
@@ -156,10 +154,6 @@ class Signals:
             .group_by(minute)
             .order_by(minute)
         )
-
-
-def _replacing(table: Table) -> Insert:
-    return table.insert().prefix_with("OR REPLACE", dialect="sqlite")
 
 
 @lru_cache(maxsize=64)
