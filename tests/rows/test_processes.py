@@ -58,7 +58,9 @@ class Child:
         from who waits for it.
         """
         if self.process.returncode is None:
-            os.kill(self.process.pid, signal_number)
+            # It may have ended, and been waited for, while its exit code is still on its way here.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, signal_number)
 
     async def end(self, signal_number: int) -> int:
         self.send(signal_number)
