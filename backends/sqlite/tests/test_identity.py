@@ -54,6 +54,20 @@ async def test_a_process_that_is_started_anew_works_on_the_copy(tmp_path: Path) 
         assert [job.id for job in await service.list_jobs("q")] == [kept.id, later.id]
 
 
+async def test_a_process_that_changes_its_folder_works_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    async with QueueService("sqlite:///jobs.db") as service:
+        first = await service.add_job("q", "n")
+        monkeypatch.chdir(elsewhere)
+        second = await service.add_job("q", "n")
+        assert [job.id for job in await service.list_jobs("q")] == [first.id, second.id]
+    assert list(elsewhere.iterdir()) == []
+
+
 async def test_many_handles_and_their_ends_are_no_replacement(tmp_path: Path) -> None:
     first, second = (at(tmp_path / "jobs.db") for _ in range(2))
     await first.open()
