@@ -53,6 +53,40 @@ class TestKnown(suite("Known")):
     def test_closing_is_good_any_number_of_times(self):
         raise AssertionError
 """
+INTERRUPTED = """
+import pytest
+
+
+def lineless():
+    raise ValueError("interrupted")
+
+
+lineless.__code__ = lineless.__code__.replace(co_linetable=b"")
+
+
+@pytest.fixture
+def broken():
+    lineless()
+
+
+def test_interrupted():
+    lineless()
+
+
+def test_interrupted_within_another():
+    try:
+        lineless()
+    except ValueError as error:
+        raise ExceptionGroup("both", [error]) from error
+
+
+def test_interrupted_before_it_began(broken):
+    raise AssertionError
+
+
+def test_whole():
+    pass
+"""
 FORGETFUL = """
 import pytest
 
@@ -165,3 +199,11 @@ def test_a_test_left_out_on_the_command_line_makes_the_run_partial(tmp_path: Pat
     done = run(tmp_path, "-k", f"TestPlain and {TESTS['SIMPLE']}")
     assert done.returncode == 0, done.stdout
     assert "a partial run: " in done.stdout
+
+
+def test_a_test_interrupted_between_two_lines_fails_alone(tmp_path: Path) -> None:
+    (tmp_path / "test_interrupted.py").write_text(INTERRUPTED, encoding="utf-8")
+    done = run(tmp_path, "-p", "no:randomly", "--tb=short", "test_interrupted.py")
+    assert "INTERNALERROR" not in done.stdout
+    assert "2 failed, 1 passed, 1 error" in done.stdout
+    assert "interrupted" in done.stdout

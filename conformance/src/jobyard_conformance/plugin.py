@@ -20,6 +20,7 @@ from jobyard_conformance.selection import (
 )
 from jobyard_conformance.suite import YARD
 from jobyard_conformance.summary import Certificate, tally
+from jobyard_conformance.tracebacks import drop_unnumbered
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -131,9 +132,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item,
+    item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Let a failure say which clause was broken, by which calls, and what usually causes it."""
+    if call.excinfo is not None:
+        drop_unnumbered(call.excinfo.value)
     report = yield
     if report.skipped and is_of_the_suite(item) and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
