@@ -90,7 +90,8 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[s
     folder = tmp_path_factory.mktemp("mutants")
     report = folder / "report.json"
     (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-    options = ["-q", "--tb=no", "--no-header", f"--timeout={PATIENCE // 3}", "-c", str(folder / "pytest.ini")]
+    options = ["-q", "--tb=no", "--no-header", "-c", str(folder / "pytest.ini")]
+    options += [f"--timeout={PATIENCE // 3}"]
     tests = [test for name, broken in BROKEN.items() for test in _tests(name, {broken})]
     tests += _tests("Faithful", set(BROKEN.values()))
     tests += [f"{HERE / 'mutants.py'}::TestRestOf{name}" for name in ["Faithful", *BROKEN]]

@@ -6,7 +6,7 @@ import secrets
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 from functools import cache
-from typing import Protocol
+from typing import Final, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from jobyard.backend import Backend, Capability
@@ -20,6 +20,10 @@ __all__ = ["CannotRun", "Harness", "ServerControl", "UrlHarness"]
 
 class CannotRun(Exception):
     """A capability is declared, but the harness lacks what its chapter needs."""
+
+
+STEPS: Final = 10_000
+"""How many steps it may take to wipe what one test left: a backend that never ends fails."""
 
 
 class ServerControl(Protocol):
@@ -64,11 +68,8 @@ class Harness(ABC):
             if not await handle.is_prepared():
                 return
             for queue in await handle.queues():
-                sweep = Obliterate(queue=queue.name, force=True)
-                while (await handle.sweep(sweep)).more:
-                    pass
-            while keys := [each.key for each in (await handle.schedules()).items]:
-                await handle.drop_schedules(keys)
+                await _obliterate(handle, queue.name)
+            await _drop_schedules(handle)
         finally:
             await handle.close()
 
@@ -157,3 +158,21 @@ class UrlHarness(Harness):
 def _plugins() -> Plugins:
     """Look at the installed plugins once: a run opens some thousand handles."""
     return load_plugins()
+
+
+async def _obliterate(handle: Backend, queue: str) -> None:
+    for _ in range(STEPS):
+        if not (await handle.sweep(Obliterate(queue=queue, force=True))).more:
+            return
+    msg = f"the sweep that obliterates {queue!r} never said that it was done"
+    raise AssertionError(msg)
+
+
+async def _drop_schedules(handle: Backend) -> None:
+    for _ in range(STEPS):
+        keys = [each.key for each in (await handle.schedules()).items]
+        if not keys:
+            return
+        await handle.drop_schedules(keys)
+    msg = "schedules that were dropped are still there"
+    raise AssertionError(msg)

@@ -144,21 +144,26 @@ def pytest_runtest_makereport(
             report.outcome = "failed"
             report.longrepr = f"a test of the suite is not to be skipped: {reason}"
     if report.failed:
-        cites = [each for mark in item.iter_markers("clause") for each in mark.args]
-        clauses = read_clauses()
-        if cites:
-            told = "\n".join(f"{clauses[each]}  ({clauses[each].owner})" for each in cites)
-            report.sections.append(("the contract says", told))
-        for mark in item.iter_markers("spans"):
-            chapters = ", ".join(map(str, mark.args))
-            text = f"the difference shown above breaks a clause of the chapters {chapters}"
-            report.sections.append(("the contract says", text))
-        hints = [HINTS[each] for each in cites if each in HINTS]
-        if hints:
-            report.sections.append(("what usually causes this", "\n".join(hints)))
-        if (yard := item.stash.get(YARD, None)) is not None and report.when == "call":
-            report.sections.append(("calls of the backend", str(yard.transcript)))
+        _explain(item, report)
     return report
+
+
+def _explain(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Add to a failure the clauses, what usually breaks them, and the calls that did."""
+    cites = [each for mark in item.iter_markers("clause") for each in mark.args]
+    clauses = read_clauses()
+    if cites:
+        told = "\n".join(f"{clauses[each]}  ({clauses[each].owner})" for each in cites)
+        report.sections.append(("the contract says", told))
+    for mark in item.iter_markers("spans"):
+        chapters = ", ".join(map(str, mark.args))
+        text = f"the difference shown above breaks a clause of the chapters {chapters}"
+        report.sections.append(("the contract says", text))
+    hints = [HINTS[each] for each in cites if each in HINTS]
+    if hints:
+        report.sections.append(("what usually causes this", "\n".join(hints)))
+    if (yard := item.stash.get(YARD, None)) is not None and report.when == "call":
+        report.sections.append(("calls of the backend", str(yard.transcript)))
 
 
 def pytest_terminal_summary(
