@@ -25,9 +25,10 @@ class PostgresOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     connection. With `listen=off` workers of other processes are not woken; they find new jobs when
     they poll. `listen_url` is another address of the same database, to listen by where `pool_size`
     connections go through a pooler that hands a connection to another client after each
-    transaction. `prepare=on` lets the server keep the parsed statements of a connection, which
-    such a pooler has to support. `host` is a folder with the server's socket. The options
-    beginning with `ssl`, `application_name` and `target_session_attrs` are libpq's.
+    transaction. The server keeps the calls of a connection parsed, unless something like a pooler
+    is found in between (`prepare=auto`); `on` is for a pooler that can keep them, `off` for none.
+    `host` is a folder with the server's socket. The options beginning with `ssl`,
+    `application_name` and `target_session_attrs` are libpq's.
     """
 
     schema: str = "public"
@@ -37,7 +38,7 @@ class PostgresOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     connect_timeout: float = 10.0
     listen: Literal["auto", "off"] = "auto"
     listen_url: str | None = None
-    prepare: Literal["on", "off"] = "off"
+    prepare: Literal["auto", "on", "off"] = "auto"
     host: str | None = None
     application_name: str = "jobyard"
     sslmode: SslMode | None = None

@@ -18,7 +18,7 @@ from jobyard_postgres.arrays import int4s, register
 from jobyard_postgres.bell import Bell
 from jobyard_postgres.place import Place
 from jobyard_postgres.pool import GivenPool, Lender, Pool
-from jobyard_postgres.trouble import REPEATABLE, TRIES, translating
+from jobyard_postgres.trouble import REPEATABLE, TRIES, UNPREPARED, translating
 from jobyard_sql.flavor import POSTGRES
 from jobyard_sql.looking import looking
 from jobyard_sql.signals import signals
@@ -27,6 +27,9 @@ T = TypeVar("T")
 Parameters = Sequence[Any] | Mapping[str, Any]
 
 log = logging.getLogger(__name__)
+
+PREPARE_AFTER: Final = 5
+"""How often a connection makes a call before the server is asked to keep it parsed."""
 
 OLDEST: Final = 14
 """The first version of PostgreSQL that the statements are made for."""
@@ -58,6 +61,7 @@ class Store:
             Pool(self._connect, place.options.pool_size) if given is None else GivenPool(given)
         )
         self._begins = False
+        self._prepare_after = None if place.options.prepare == "off" else PREPARE_AFTER
         self.isolation = ""
         """The level that the database gives a transaction which asks for none."""
         self._calls: dict[tuple[str, int], bytes] = {}
@@ -72,11 +76,15 @@ class Store:
             async with self._pool.connection() as connection:
                 if connection.info.server_version < OLDEST * 10_000:
                     raise ConfigError(f"PostgreSQL {OLDEST} or later is needed")
-                cursor = await connection.execute("SHOW transaction_isolation")
-                row = await cursor.fetchone()
+                cursor = await connection.execute(
+                    "SELECT current_setting('transaction_isolation'), pg_backend_pid()"
+                )
+                ((self.isolation, pid),) = await cursor.fetchall()
+                is_pooled = pid != connection.info.backend_pid
         # Steps look anew after each wait for a lock, which other levels of isolation forbid.
-        self.isolation = "read committed" if row is None else row[0]
         self._begins = self.isolation != "read committed"
+        if is_pooled and self.options.prepare == "auto":
+            self._prepare_after = None
 
     async def rehearse(self) -> None:
         """Let a connection plan the hot steps, which the first job would have to wait for."""
@@ -101,9 +109,8 @@ class Store:
             return await self._connect_to(self._place.listening)
 
     async def _connect_to(self, parameters: dict[str, Any]) -> AsyncConnection:
-        prepare = 5 if self.options.prepare == "on" else None
         connection = await AsyncConnection.connect(
-            **parameters, autocommit=True, prepare_threshold=prepare
+            **parameters, autocommit=True, prepare_threshold=None
         )
         try:
             await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
@@ -144,6 +151,11 @@ class Store:
             try:
                 return await self._attempt(text, parameters)
             except psycopg.Error as error:
+                if error.sqlstate in UNPREPARED and self._prepare_after is not None:
+                    # A pooler came between since, or what was kept is of other functions.
+                    log.info("the server keeps no calls parsed from now on: %s", error)
+                    self._prepare_after = None
+                    continue
                 if error.sqlstate not in REPEATABLE or not tries_left:
                     with translating(self._place.secrets):
                         raise
@@ -181,6 +193,8 @@ class Store:
         seconds = self.options.timeout
         try:
             async with asyncio.timeout(seconds), self._pool.connection() as connection:
+                if isinstance(self._pool, Pool):
+                    connection.prepare_threshold = self._prepare_after
                 before = _cancellations()
                 answer = await run(connection)
                 if _cancellations() > before:

@@ -31,6 +31,11 @@ A unique key is violated only where two steps make the same thing at once: the s
 first's when it is begun again.
 """
 
+UNPREPARED: Final = frozenset({"26000", "42P05", "0A000"})
+"""The server has not kept the call that it is asked for, has another by that name, or one of a
+function that has changed since: it was not begun.
+"""
+
 TRIES: Final = 6
 """How often a step is begun that others undo."""
 
