@@ -15,6 +15,7 @@ BEGIN
         PERFORM {ns}_add(v_now, false, NULL, NULL, NULL, ARRAY[v_name], '{""}', '{""}',
             ARRAY[v_name], '{1}', '{0}', '{0}', NULL, NULL, '{1}', '{1}', '{0}', ARRAY[''::BYTEA],
             ARRAY[''::BYTEA], NULL, NULL, NULL, NULL, NULL);
+        PERFORM {ns}_add_one(v_now, false, v_name, '', '', v_name || ' 2', 0, 0, NULL, 1, 1, 0, '', '');
         PERFORM {ns}_work(v_now, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
             NULL, v_want);
         SELECT r.no, r.lease INTO v_no, v_lease FROM {ns}_lease l
