@@ -16,7 +16,6 @@ from tests.patience import PATIENCE
 
 from jobyard import QueueService
 from jobyard.announce import Event
-from jobyard.plugins import open_backend
 from jobyard_postgres.throwaway import FAST, Server
 from jobyard_redis.throwaway import ThrowawayServer
 
@@ -84,25 +83,12 @@ def valkey() -> Iterator[ThrowawayServer]:
 
 @pytest.fixture(params=STORES)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return place(request, tmp_path)
+    return STORES[request.param](request, tmp_path)
 
 
 @pytest.fixture(params=SHARED)
 def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return place(request, tmp_path)
-
-
-def place(request: pytest.FixtureRequest, folder: Path) -> str:
-    """Give an empty store, if it keeps the contract that the test is about.
-
-    Which one it keeps the store says itself: a row runs on it from the day that it does.
-    """
-    url = STORES[request.param](request, folder)
-    mark = request.node.get_closest_marker("contract")
-    kept = open_backend(url).contract
-    if mark is not None and kept < mark.args:
-        pytest.skip(f"not claimed: contract {mark.args[0]}.{mark.args[1]} by {request.param}")
-    return url
+    return STORES[request.param](request, tmp_path)
 
 
 MakeService = Callable[..., Awaitable[QueueService]]

@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from jobyard.backend import CONTRACT
+import jobyard.plugins
 from jobyard.errors import (
     AmbiguousScheme,
     ContractMismatch,
@@ -86,14 +86,35 @@ def test_a_load_target_that_is_missing_or_no_backend(plugin) -> None:
             plugins.resolve(scheme)
 
 
+@pytest.fixture
+def resolve(plugin, monkeypatch):
+    """Resolve a backend of some contract with a core that knows 2.3."""
+    monkeypatch.setattr(jobyard.plugins, "CONTRACT", (2, 3))
+
+    def resolving(contract: tuple[int, int]) -> object:
+        monkeypatch.setattr(MemoryBackend, "contract", contract)
+        return Plugins([plugin("acme", "acme")]).resolve("acme")
+
+    return resolving
+
+
 @pytest.mark.parametrize(
     ("contract", "older"),
-    [((CONTRACT[0] + 1, 0), "jobyard"), ((CONTRACT[0], CONTRACT[1] + 1), "jobyard")],
+    [
+        ((3, 0), "jobyard"),
+        ((2, 4), "jobyard"),
+        ((1, 9), "the backend"),
+        ((0, 3), "the backend"),
+    ],
 )
-def test_a_backend_of_another_contract_is_refused(plugin, monkeypatch, contract, older) -> None:
-    monkeypatch.setattr(MemoryBackend, "contract", contract)
-    with pytest.raises(ContractMismatch, match=f"upgrade {older}"):
-        Plugins([plugin("acme", "acme")]).resolve("acme")
+def test_a_backend_of_another_contract_is_refused(resolve, contract, older) -> None:
+    with pytest.raises(ContractMismatch, match=f"this jobyard has 2.3: upgrade {older}"):
+        resolve(contract)
+
+
+@pytest.mark.parametrize("contract", [(2, 0), (2, 3)])
+def test_a_backend_of_the_same_or_an_older_minor_version_is_taken(resolve, contract) -> None:
+    assert resolve(contract) is MemoryBackend
 
 
 def test_a_plugin_can_be_disabled_by_the_environment(monkeypatch) -> None:

@@ -55,8 +55,8 @@ class Backend(ABC):
     async def open(self) -> None:
         """Connect.
 
-        LIFE-1 [0.1] An opened handle works in the event loop that opened it.
-        LIFE-2 [0.1] A store that cannot be reached raises `BackendUnavailable`, whose text shows no
+        LIFE-1 [1.0] An opened handle works in the event loop that opened it.
+        LIFE-2 [1.0] A store that cannot be reached raises `BackendUnavailable`, whose text shows no
             password.
         """
 
@@ -64,15 +64,15 @@ class Backend(ABC):
     async def close(self) -> None:
         """Let go of connections, threads and files.
 
-        LIFE-3 [0.1] Closing twice is as good as once, and a handle never opened can be closed.
-        LIFE-4 [0.1] A closed handle raises `BackendClosed` from every operation.
+        LIFE-3 [1.0] Closing twice is as good as once, and a handle never opened can be closed.
+        LIFE-4 [1.0] A closed handle raises `BackendClosed` from every operation.
         """
 
     @abstractmethod
     async def prepare(self) -> None:
         """Create the namespace, or bring it up to date.
 
-        LIFE-5 [0.1] Any number of handles may prepare the same namespace at once: all succeed and
+        LIFE-5 [1.0] Any number of handles may prepare the same namespace at once: all succeed and
             there is one namespace, with what it held before.
         """
 
@@ -80,7 +80,7 @@ class Backend(ABC):
     async def is_prepared(self) -> bool:
         """Tell whether the namespace exists and is up to date, changing nothing.
 
-        LIFE-6 [0.1] It is false before the first `prepare` and true after it. A namespace made by a
+        LIFE-6 [1.0] It is false before the first `prepare` and true after it. A namespace made by a
             newer version raises `StorageTooNew`.
         """
 
@@ -88,7 +88,7 @@ class Backend(ABC):
     async def ping(self) -> Health:
         """Make a round trip.
 
-        LIFE-7 [0.1] It answers with product, version and now.
+        LIFE-7 [1.0] It answers with product, version and now.
         """
 
     async def inspect(self) -> Sequence[Finding]:
@@ -106,19 +106,18 @@ class Backend(ABC):
     ) -> Sequence[tuple[Added, ...]]:
         """Store units of jobs, in one round trip; `within` is a transaction of the caller's.
 
-        ADD-1 [0.1] Each unit is stored as a whole or not at all; the answers are in the order
+        ADD-1 [1.0] Each unit is stored as a whole or not at all; the answers are in the order
             asked, for each job of each unit one.
-        ADD-2 [0.1] Jobs get insertion numbers that grow in the order given.
-        ADD-3 [0.1] A job whose id exists answers `EXISTS` with its state and changes nothing, also
+        ADD-2 [1.0] Jobs get insertion numbers that grow in the order given.
+        ADD-3 [1.0] A job whose id exists answers `EXISTS` with its state and changes nothing, also
             within one call, also after the job has finished and while its record is kept.
-        ADD-4 [0.1] A job with neither delay nor a `run_at` in the future is waiting, due now.
-        ADD-5 [0.1] A job with a delay, or a `run_at` in the future, is delayed and due then, to the
+        ADD-4 [1.0] A job with neither delay nor a `run_at` in the future is waiting, due now.
+        ADD-5 [1.0] A job with a delay, or a `run_at` in the future, is delayed and due then, to the
             millisecond.
-        ADD-6 [0.1] The fields of the spec come back in the job's record.
-        ADD-7 [0.1] Adding makes the queue known; an add answered `EXISTS` does not.
-        ADD-8 [0.1] A spec with `group`, `dedup`, `depends_on` or `rate` raises `Unsupported` from a
-            backend that does not honour it, and nothing of the call is stored.
-        ADD-9 [0.3] With `within` the jobs are part of that transaction: others see them once it has
+        ADD-6 [1.0] The fields of the spec come back in the job's record.
+        ADD-7 [1.0] Adding makes the queue known; an add answered `EXISTS` does not.
+        ADD-8 [1.0] What a spec asks for by `group`, `dedup`, `depends_on` and `rate` is honoured.
+        ADD-9 [1.0] With `within` the jobs are part of that transaction: others see them once it has
             committed, rolled back it leaves nothing of them, and an error of the call leaves it as
             it was. What is no transaction of the store's raises `Unsupported`.
         """
@@ -132,38 +131,38 @@ class Backend(ABC):
     async def claim(self, want: Claim) -> Claimed:
         """Lease due jobs to a worker, in one round trip.
 
-        CLAIM-1 [0.1] A job is never leased to two holders at once.
-        CLAIM-2 [0.1] Jobs come in claim order over all sources together, exactly so while nothing
+        CLAIM-1 [1.0] A job is never leased to two holders at once.
+        CLAIM-2 [1.0] Jobs come in claim order over all sources together, exactly so while nothing
             else is in flight on them: a claim passes over what another call holds at that moment. A
             source that has given its `limit` gives no more, and no more than the claim's `limit` or
             `MAX_BATCH` are given.
-        CLAIM-3 [0.1] Only jobs of a source's queue, names and channels are given.
-        CLAIM-4 [0.1] A queue that is paused gives nothing.
-        CLAIM-5 [0.1] First, of each source's queue that is not paused, the `MAX_PROMOTED` earliest
+        CLAIM-3 [1.0] Only jobs of a source's queue, names and channels are given.
+        CLAIM-4 [1.0] A queue that is paused gives nothing.
+        CLAIM-5 [1.0] First, of each source's queue that is not paused, the `MAX_PROMOTED` earliest
             due delayed jobs (by due, then number), or all if they are fewer, become waiting,
             whatever their name; they keep their due.
-        CLAIM-6 [0.1] Each claim gives a job a fence greater than all before it.
-        CLAIM-7 [0.1] The lease carries the job's fields, the counts of failures and crashes so far,
+        CLAIM-6 [1.0] Each claim gives a job a fence greater than all before it.
+        CLAIM-7 [1.0] The lease carries the job's fields, the counts of failures and crashes so far,
             and lasts until now + `ttl_ms`.
-        CLAIM-8 [0.1] A claim repeated with its `lease_id` gives the jobs of the first call that are
+        CLAIM-8 [1.0] A claim repeated with its `lease_id` gives the jobs of the first call that are
             still held, and no others; one that gave nothing, or of which none is held any more, may
             give jobs. A repeat promotes nothing and prolongs no lease.
-        CLAIM-9 [0.1] With an `as_of` later than now, jobs due by that instant are promoted and
+        CLAIM-9 [1.0] With an `as_of` later than now, jobs due by that instant are promoted and
             given too; what was promoted and not given stays waiting. Waiting jobs are given
             whatever their due. An earlier `as_of` is as none. Leases and times to live run by now.
-        CLAIM-10 [0.1] `next_due` is the due of the earliest delayed job left in the queues of the
+        CLAIM-10 [1.0] `next_due` is the due of the earliest delayed job left in the queues of the
             sources, paused ones left out; it is now or earlier if the claim gave less than its
             limits allow while jobs that it could give may be left, so that it is repeated at once.
-        CLAIM-11 [0.1] A job past its time to live is never given. A claim may end those that it
+        CLAIM-11 [1.0] A job past its time to live is never given. A claim may end those that it
             meets as `reap` would (REAP-4), and then give less than its limits allow (CLAIM-10).
-        CLAIM-12 [0.1] A claim with limit 0, or without sources, gives nothing and changes nothing.
+        CLAIM-12 [1.0] A claim with limit 0, or without sources, gives nothing and changes nothing.
         """
 
     @abstractmethod
     async def peek(self, want: Claim) -> Sequence[JobRecord]:
         """Show what `claim` would give.
 
-        PEEK-1 [0.1] It shows the jobs that the same claim gives next, in order, and changes
+        PEEK-1 [1.0] It shows the jobs that the same claim gives next, in order, and changes
             nothing.
         """
 
@@ -173,70 +172,70 @@ class Backend(ABC):
     ) -> Settling:
         """End runs, and claim the next jobs in the same round trip.
 
-        SETTLE-1 [0.1] A settlement is accepted only from the lease that holds the job now: of
+        SETTLE-1 [1.0] A settlement is accepted only from the lease that holds the job now: of
             another it answers `LOST` and changes nothing.
-        SETTLE-2 [0.1] A lease that expired but was not reaped still settles.
-        SETTLE-3 [0.1] A settlement repeated by the lease that made it answers `ALREADY` and changes
+        SETTLE-2 [1.0] A lease that expired but was not reaped still settles.
+        SETTLE-3 [1.0] A settlement repeated by the lease that made it answers `ALREADY` and changes
             nothing, with another outcome too, until the job is claimed again or its record is
             removed.
-        SETTLE-4 [0.1] A settlement of a job whose id there is not answers `GONE`, also to the lease
+        SETTLE-4 [1.0] A settlement of a job whose id there is not answers `GONE`, also to the lease
             that settled it; if the id was added again, `LOST`.
-        SETTLE-5 [0.1] `Done`: the job is completed with its result. An earlier failure's error
+        SETTLE-5 [1.0] `Done`: the job is completed with its result. An earlier failure's error
             stays.
-        SETTLE-6 [0.1] `Retried`: failures + 1; the job is delayed by `delay_ms` from now, or
+        SETTLE-6 [1.0] `Retried`: failures + 1; the job is delayed by `delay_ms` from now, or
             waiting, due now, when that is 0; its error is kept.
-        SETTLE-7 [0.1] `Failed`: failures + 1 if the reason is `EXHAUSTED` or `REFUSED`; the job is
+        SETTLE-7 [1.0] `Failed`: failures + 1 if the reason is `EXHAUSTED` or `REFUSED`; the job is
             failed, or dead with `dead_letter`, with reason and error.
-        SETTLE-8 [0.1] `Snoozed`: as `Retried`, but failures stay.
-        SETTLE-9 [0.1] `Released`: the job waits with the due and number it had, and all its counts.
-        SETTLE-10 [0.1] `Cancelled`: the job is cancelled. `Stalled`: failures + 1, the job is
+        SETTLE-8 [1.0] `Snoozed`: as `Retried`, but failures stay.
+        SETTLE-9 [1.0] `Released`: the job waits with the due and number it had, and all its counts.
+        SETTLE-10 [1.0] `Cancelled`: the job is cancelled. `Stalled`: failures + 1, the job is
             stalled with its error.
-        SETTLE-11 [0.1] A job that finishes with `keep_completed` (for completed) or `keep_failed`
+        SETTLE-11 [1.0] A job that finishes with `keep_completed` (for completed) or `keep_failed`
             (for failed, dead, cancelled) of `count=0` leaves no record, others staying. A greater
             count lets the settle also remove the oldest of its queue in that state beyond that
             many, by finish, then number, at most `MAX_BATCH` a call; what settles in flight
             together leave over, retention removes.
-        SETTLE-12 [0.1] The settlements come before the claim: what they made waiting can be claimed
+        SETTLE-12 [1.0] The settlements come before the claim: what they made waiting can be claimed
             by it.
-        SETTLE-13 [0.1] Each settlement of a call stands on its own: a lost one hinders no other.
+        SETTLE-13 [1.0] Each settlement of a call stands on its own: a lost one hinders no other.
         """
 
     @abstractmethod
     async def extend(self, leases: Sequence[Lease], *, ttl_ms: int) -> Sequence[Hold]:
         """Make leases last until now + `ttl_ms`.
 
-        EXTEND-1 [0.1] A lease that holds its job answers `HELD` and lasts until the later of then
+        EXTEND-1 [1.0] A lease that holds its job answers `HELD` and lasts until the later of then
             and before, also when it had expired and was not reaped.
-        EXTEND-2 [0.1] One that does not answers `LOST`, and changes nothing.
-        EXTEND-3 [0.1] One whose cancellation was asked for is extended and answers `CANCELLED`. The
+        EXTEND-2 [1.0] One that does not answers `LOST`, and changes nothing.
+        EXTEND-3 [1.0] One whose cancellation was asked for is extended and answers `CANCELLED`. The
             asking lasts until the job ends or is revived, over later leases too.
-        EXTEND-4 [0.1] Jobs of the same claim that are not listed are not extended.
+        EXTEND-4 [1.0] Jobs of the same claim that are not listed are not extended.
         """
 
     @abstractmethod
     async def report(self, notes: Sequence[Note]) -> Sequence[Hold]:
         """Write progress and log lines of runs.
 
-        REPORT-1 [0.1] A note of a lease that does not hold its job answers `LOST` and is not
+        REPORT-1 [1.0] A note of a lease that does not hold its job answers `LOST` and is not
             written.
-        REPORT-2 [0.1] The latest progress is in the job's record and stays after its end.
-        REPORT-3 [0.1] Log lines come back in the order written, the latest `keep` of them.
+        REPORT-2 [1.0] The latest progress is in the job's record and stays after its end.
+        REPORT-3 [1.0] Log lines come back in the order written, the latest `keep` of them.
         """
 
     @abstractmethod
     async def reap(self, *, limit: int) -> Sequence[Reaped]:
         """Take back expired leases and end jobs past their time to live, at most `limit`.
 
-        REAP-1 [0.1] A job whose lease has expired is waiting with the due and number it had,
+        REAP-1 [1.0] A job whose lease has expired is waiting with the due and number it had,
             crashes + 1, failures unchanged; its lease holds nothing any more.
-        REAP-2 [0.1] With crashes at `max_crashes` it ends failed instead (dead with `dead_letter`),
+        REAP-2 [1.0] With crashes at `max_crashes` it ends failed instead (dead with `dead_letter`),
             with reason `CRASH_LOOP`.
-        REAP-3 [0.1] A lease that has not expired, of a job within its time to live, is left alone.
-        REAP-4 [0.1] A pending or active job past its time to live ends failed (dead with
+        REAP-3 [1.0] A lease that has not expired, of a job within its time to live, is left alone.
+        REAP-4 [1.0] A pending or active job past its time to live ends failed (dead with
             `dead_letter`) with reason `EXPIRED`, before its lease is looked at and counting no
             crash; a finished one stays as it is.
-        REAP-5 [0.1] Each job moved is answered once, to one caller, however many reap at once.
-        REAP-6 [0.1] A job whose cancellation was asked for ends cancelled when its lease expires.
+        REAP-5 [1.0] Each job moved is answered once, to one caller, however many reap at once.
+        REAP-6 [1.0] A job whose cancellation was asked for ends cancelled when its lease expires.
         """
 
     # -- looking ------------------------------------------------------------------------------
@@ -244,17 +243,17 @@ class Backend(ABC):
     async def get(self, job_ids: Sequence[str]) -> Sequence[JobRecord | None]:
         """Show jobs by id.
 
-        GET-1 [0.1] The answers are in the order asked, `None` for an id that there is not.
-        GET-2 [0.1] A record shows its job's state, counts, instants, result, error and reason.
+        GET-1 [1.0] The answers are in the order asked, `None` for an id that there is not.
+        GET-2 [1.0] A record shows its job's state, counts, instants, result, error and reason.
         """
 
     @abstractmethod
     async def find(self, query: JobQuery) -> Page[JobRecord]:
         """List jobs.
 
-        FIND-1 [0.1] A page has jobs that pass every filter, in insertion order or against it, at
+        FIND-1 [1.0] A page has jobs that pass every filter, in insertion order or against it, at
             most `limit`; it may have fewer, even none, while `next` leads on.
-        FIND-2 [0.1] Following `next` shows every job that passed throughout exactly once, whatever
+        FIND-2 [1.0] Following `next` shows every job that passed throughout exactly once, whatever
             is added, moved or removed meanwhile.
         """
 
@@ -262,7 +261,7 @@ class Backend(ABC):
     async def logs(self, job_id: str, *, after: int = 0, limit: int = 1_000) -> Page[str]:
         """Show the lines of a job's log, oldest first.
 
-        LOGS-1 [0.1] `after` skips that many lines of those kept, and `next`, if there are more, is
+        LOGS-1 [1.0] `after` skips that many lines of those kept, and `next`, if there are more, is
             the `after` that goes on; a job without lines has an empty page.
         """
 
@@ -270,19 +269,19 @@ class Backend(ABC):
     async def queues(self, names: Sequence[str] | None = None) -> Sequence[QueueInfo]:
         """Show queues, sorted by name; `None` shows all that are known.
 
-        QUEUES-1 [0.1] The counts are those of the jobs there are, from any handle.
-        QUEUES-2 [0.1] A name asked for that is not known is left out.
+        QUEUES-1 [1.0] The counts are those of the jobs there are, from any handle.
+        QUEUES-2 [1.0] A name asked for that is not known is left out.
         """
 
     @abstractmethod
     async def metrics(self, queue: str, *, since: int, until: int) -> Metrics:
         """Tell what happened in a queue.
 
-        METRICS-1 [0.1] The total counts each transition once since the queue was made, over every
+        METRICS-1 [1.0] The total counts each transition once since the queue was made, over every
             handle, and does not shrink when jobs are removed. `peak` is the most jobs of the queue
             that a claim found active, its own included; claims in flight together need not see each
             other.
-        METRICS-2 [0.1] The minutes from `since` (inclusive) to `until` (exclusive) count the same
+        METRICS-2 [1.0] The minutes from `since` (inclusive) to `until` (exclusive) count the same
             by the minute, for at least the last hour; minutes without events may be missing.
         """
 
@@ -291,23 +290,23 @@ class Backend(ABC):
     async def change(self, job_ids: Sequence[str], change: Change) -> Sequence[Changed]:
         """Apply one change to each of some jobs.
 
-        CHANGE-1 [0.1] The answers are in the order asked: `NOT_FOUND` for an id that there is not,
+        CHANGE-1 [1.0] The answers are in the order asked: `NOT_FOUND` for an id that there is not,
             `WRONG_STATE` with the state for a job that the change does not fit, which stays as it
             is.
-        CHANGE-2 [0.1] `RunNow` makes a delayed job waiting, due now.
-        CHANGE-3 [0.1] `Reschedule` makes a waiting or delayed job delayed until then, or waiting,
+        CHANGE-2 [1.0] `RunNow` makes a delayed job waiting, due now.
+        CHANGE-3 [1.0] `Reschedule` makes a waiting or delayed job delayed until then, or waiting,
             due now, if that is not in the future.
-        CHANGE-4 [0.1] `SetPriority` moves a pending job in the claim order.
-        CHANGE-5 [0.1] `SetPayload` is seen by the next claim; an active job's run keeps what it
+        CHANGE-4 [1.0] `SetPriority` moves a pending job in the claim order.
+        CHANGE-5 [1.0] `SetPayload` is seen by the next claim; an active job's run keeps what it
             has.
-        CHANGE-6 [0.1] `SetProgress` writes the progress of an active job.
-        CHANGE-7 [0.1] `Revive` makes a failed, cancelled, stalled or dead job waiting, due now,
+        CHANGE-6 [1.0] `SetProgress` writes the progress of an active job.
+        CHANGE-7 [1.0] `Revive` makes a failed, cancelled, stalled or dead job waiting, due now,
             crashes 0; with `reset` failures are 0, else at most `attempts` - 1; result, error,
             reason and finish are gone, and its time to live starts anew.
-        CHANGE-8 [0.1] `Cancel` makes a pending job cancelled; with `running` an active one answers
+        CHANGE-8 [1.0] `Cancel` makes a pending job cancelled; with `running` an active one answers
             `ASKED`, without it `WRONG_STATE`.
-        CHANGE-9 [0.1] `Remove` leaves no trace of a job that is not active.
-        CHANGE-10 [0.1] `Move` does what its docstring says; a lease it ends is `LOST` afterwards.
+        CHANGE-9 [1.0] `Remove` leaves no trace of a job that is not active.
+        CHANGE-10 [1.0] `Move` does what its docstring says; a lease it ends is `LOST` afterwards.
             To failed the reason is `ADMIN`; to waiting the counts stay, and from a finished state
             the rest is as with `Revive`.
         """
@@ -316,25 +315,26 @@ class Backend(ABC):
     async def control(self, queue: str, control: Control) -> None:
         """Apply a control to a queue, making it known if it is not.
 
-        CONTROL-1 [0.1] A paused queue takes adds and lets running jobs settle.
-        CONTROL-2 [0.1] A pause holds for every handle from then on, and survives what the store
+        CONTROL-1 [1.0] A paused queue takes adds and lets running jobs settle.
+        CONTROL-2 [1.0] A pause holds for every handle from then on, and survives what the store
             survives, until resumed; pausing twice is pausing once.
-        CONTROL-3 [0.1] A control not honoured raises `Unsupported` and makes no queue known.
+        CONTROL-3 [1.0] A limit and a hold bind the claims from then on, also of a queue that they
+            make known.
         """
 
     @abstractmethod
     async def sweep(self, sweep: Sweep, *, limit: int = 1_000) -> Swept:
         """Remove jobs in one bounded step; the caller repeats while `more`.
 
-        SWEEP-1 [0.1] A step removes at most `limit` jobs; steps repeated while `more` remove all.
-        SWEEP-2 [0.1] `Drain` removes what is waiting, of every priority, and with `delayed` what is
+        SWEEP-1 [1.0] A step removes at most `limit` jobs; steps repeated while `more` remove all.
+        SWEEP-2 [1.0] `Drain` removes what is waiting, of every priority, and with `delayed` what is
             delayed; active and finished jobs stay.
-        SWEEP-3 [0.1] `Clean` removes finished jobs in the given states older than the given age.
-        SWEEP-4 [0.1] `Obliterate` raises `QueueNotEmpty` and changes nothing if a job is active at
+        SWEEP-3 [1.0] `Clean` removes finished jobs in the given states older than the given age.
+        SWEEP-4 [1.0] `Obliterate` raises `QueueNotEmpty` and changes nothing if a job is active at
             its first step, unless forced. From that step until the last the queue gives nothing,
             jobs added meanwhile may go with it, and a sweep broken off is taken up by calling it
             again. In the end the queue is not known, its totals are 0 and its leases hold nothing.
-        SWEEP-5 [0.1] `Retention` removes completed jobs older than `completed_ms`, other finished
+        SWEEP-5 [1.0] `Retention` removes completed jobs older than `completed_ms`, other finished
             ones (not stalled) older than `others_ms`, the oldest beyond `count` a queue, and by
             `keep_completed` and `keep_failed` where a job has one instead of the ages.
         """
@@ -344,24 +344,24 @@ class Backend(ABC):
     async def put_schedules(self, schedules: Sequence[ScheduleRecord]) -> None:
         """Store schedules, each replacing the one of its key.
 
-        SCHED-1 [0.1] All fields come back as put.
+        SCHED-1 [1.0] All fields come back as put.
         """
 
+    @abstractmethod
     async def swap_schedule(
         self, key: str, *, old: ScheduleRecord | None, new: ScheduleRecord | None
     ) -> bool:
         """Put one schedule in the place of another, or of none; with `new` as `None` forget it.
 
-        SCHED-6 [0.3] It happens only if what is stored for the key equals `old` (`None`: nothing
+        SCHED-6 [1.0] It happens only if what is stored for the key equals `old` (`None`: nothing
             is), and the answer tells whether it did: of callers with the same `old`, one.
         """
-        raise Unsupported(f"swapping the schedule {key} ({old}, {new}) needs contract 0.3")
 
     @abstractmethod
     async def drop_schedules(self, keys: Sequence[str]) -> int:
         """Forget schedules.
 
-        SCHED-2 [0.1] It answers how many there were.
+        SCHED-2 [1.0] It answers how many there were.
         """
 
     @abstractmethod
@@ -370,7 +370,7 @@ class Backend(ABC):
     ) -> Page[ScheduleRecord]:
         """List schedules by key.
 
-        SCHED-3 [0.1] With `due`, only those not paused whose `next_at` has come.
+        SCHED-3 [1.0] With `due`, only those not paused whose `next_at` has come.
         """
 
     @abstractmethod
@@ -379,9 +379,9 @@ class Backend(ABC):
     ) -> tuple[Added, ...] | None:
         """Add the jobs of one tick and move the schedule on.
 
-        SCHED-4 [0.1] It happens only if the schedule is not paused and its `next_at` is `expected`:
+        SCHED-4 [1.0] It happens only if the schedule is not paused and its `next_at` is `expected`:
             of any number of callers one is answered, the others get `None` and change nothing.
-        SCHED-5 [0.1] `next_at` moves on, `last_at` becomes `expected`, `fired` grows by one, and
+        SCHED-5 [1.0] `next_at` moves on, `last_at` becomes `expected`, `fired` grows by one, and
             the jobs are added, in one step.
         """
 
@@ -390,8 +390,8 @@ class Backend(ABC):
     async def beat(self, worker: WorkerInfo, *, ttl_ms: int) -> None:
         """Tell that a worker lives.
 
-        WORKER-1 [0.1] It is listed until now + `ttl_ms` unless it beats again, or beats as stopped.
-        WORKER-2 [0.1] The store sets `started_at` at the first beat and `seen_at` at each.
+        WORKER-1 [1.0] It is listed until now + `ttl_ms` unless it beats again, or beats as stopped.
+        WORKER-2 [1.0] The store sets `started_at` at the first beat and `seen_at` at each.
         """
 
     @abstractmethod
@@ -402,8 +402,8 @@ class Backend(ABC):
     async def subscribe(self, subscription: str, *, ttl_ms: int) -> str:
         """Ask for events to be logged until now + `ttl_ms`; again, to go on; 0 ends it.
 
-        EVENTS-1 [0.1] The answer is the cursor after the latest event.
-        EVENTS-2 [0.1] While any subscription lives every transition of an operation begun after
+        EVENTS-1 [1.0] The answer is the cursor after the latest event.
+        EVENTS-2 [1.0] While any subscription lives every transition of an operation begun after
             `subscribe` answered appends its event in the same atomic step; else none need to.
         """
 
@@ -411,13 +411,13 @@ class Backend(ABC):
     async def events(self, *, after: str, limit: int = 1_000) -> EventPage:
         """Read the log after a cursor.
 
-        EVENTS-3 [0.1] Events come in an order that fits every job's transitions, each once, and
+        EVENTS-3 [1.0] Events come in an order that fits every job's transitions, each once, and
             none is ever passed over by a reader that follows the cursor. An event may show later
             than its transition while another transaction of the store is open.
-        EVENTS-4 [0.1] The log keeps at least the latest 10,000 events while they are subscribed to;
+        EVENTS-4 [1.0] The log keeps at least the latest 10,000 events while they are subscribed to;
             a cursor older than what is kept reads on with `gap`, and so does one from before a time
             in which no subscription lived. A cursor answered since then does not.
-        EVENTS-5 [0.1] The kinds are: `added` for each job that an add created, `deduplicated` for
+        EVENTS-5 [1.0] The kinds are: `added` for each job that an add created, `deduplicated` for
             each that it did not for its key; `active` for each claimed; `completed`, `cancelled`,
             `released`, `snoozed` and `stalled` for these outcomes; `attempt_failed` for `Retried`;
             `attempt_failed` (if a failure was counted) and `failed` for `Failed`; `stalled` for
@@ -426,13 +426,13 @@ class Backend(ABC):
             `failed`, `stalled`, and `released` (from active) or `revived`; `removed` for `Remove`,
             `Drain`, `Clean` and `Obliterate`; `deleted` for `Retention`; `paused`, `resumed`;
             `scheduled` after what was added.
-        EVENTS-6 [0.1] `drained` follows, once, when a step leaves a queue with nothing waiting,
+        EVENTS-6 [1.0] `drained` follows, once, when a step leaves a queue with nothing waiting,
             nothing delayed that is due and nothing active, and one of these there was before it. A
             step is a whole call; an add in flight may be told before or after it.
-        EVENTS-7 [0.1] A worker's first beat appends `worker_started`, each other `heartbeat`, its
+        EVENTS-7 [1.0] A worker's first beat appends `worker_started`, each other `heartbeat`, its
             first as stopping `worker_stopping`, as stopped `worker_stopped`. One that expired or
             stopped starts anew; stopping twice tells nothing.
-        EVENTS-8 [0.1] An event carries its queue, job id, job name, time and data; one of a run its
+        EVENTS-8 [1.0] An event carries its queue, job id, job name, time and data; one of a run its
             worker and attempt, at its end its run time.
         """
 
@@ -441,7 +441,7 @@ class Backend(ABC):
     ) -> AbstractAsyncContextManager[None]:
         """While entered, call `wake` in the event loop when work or events may have come.
 
-        LISTEN-1 [0.1] A notice is a hint: it may be lost, doubled or made up, and nothing else
+        LISTEN-1 [1.0] A notice is a hint: it may be lost, doubled or made up, and nothing else
             depends on it. With `PUSH`, a job added, made due or released by another handle, or a
             queue resumed, wakes a listener that named that queue within 100 ms, and an event
             appended wakes one of events.

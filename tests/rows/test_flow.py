@@ -24,8 +24,6 @@ from jobyard.durations import from_ms
 from jobyard.errors import InvalidOption, PayloadNotPortable
 from jobyard.job import OnParentFailure
 
-pytestmark = pytest.mark.contract(0, 2)
-
 
 @pytest.fixture
 def ran(service: QueueService) -> list[object]:

@@ -12,8 +12,6 @@ from tests.patience import PATIENCE
 from jobyard import Group, Job, JobState, QueueService
 from jobyard.errors import InvalidOption, LeaseLost
 
-pytestmark = pytest.mark.contract(0, 2)
-
 
 class Track:
     """Notes in which order the jobs of each key run, and how many of them at once."""

@@ -13,7 +13,6 @@ from jobyard import BatchOptions, JobState, QueueLimit, QueueService, RateLimit,
 from jobyard.errors import InvalidName, InvalidOption
 
 WORKERS = 4
-needs_limits = pytest.mark.contract(0, 3)
 
 
 class Gauge:
@@ -47,7 +46,6 @@ async def work_off(make, handler, jobs, **options) -> None:
     await asyncio.gather(*work)
 
 
-@needs_limits
 async def test_k094_one_job_at_a_time_over_all_workers(make) -> None:
     service, gauge = await make(), Gauge()
     await service.limit_queue("q", concurrency=1)
@@ -58,7 +56,6 @@ async def test_k094_one_job_at_a_time_over_all_workers(make) -> None:
     assert starts == sorted(starts), "in the order of adding"
 
 
-@needs_limits
 async def test_k093_names_are_limited_apart_over_all_workers(make) -> None:
     service, gauge = await make(), Gauge()
     await service.limit_name("q", "one", concurrency=1)
@@ -70,7 +67,6 @@ async def test_k093_names_are_limited_apart_over_all_workers(make) -> None:
     assert gauge.peak["any"] > 4
 
 
-@needs_limits
 async def test_limits_are_shown_replaced_and_lifted(make) -> None:
     service, other = await make(), await make()
     assert await service.list_limits("q") == []
@@ -115,7 +111,6 @@ async def test_impossible_limits_are_refused(service: QueueService) -> None:
     assert await service.list_queues() == []
 
 
-@needs_limits
 async def test_k096_no_two_starts_closer_than_the_rate_allows(make) -> None:
     service, ran = await make(), []
 
@@ -144,7 +139,6 @@ async def test_k096_no_two_starts_closer_than_the_rate_allows(make) -> None:
     assert ran.count("free") == 50
 
 
-@pytest.mark.contract(0, 2)
 async def test_k096_a_rate_by_key(make) -> None:
     service = await make()
     keys = [RateLimit(2, per=0.3, key=key) for key in ("ada", "bob")]
@@ -162,7 +156,6 @@ async def test_k096_a_rate_by_key(make) -> None:
         )
 
 
-@needs_limits
 async def test_k097_a_queue_that_is_held_goes_on_after_its_time(make) -> None:
     service = await make()
     met: list[datetime] = []
@@ -181,7 +174,6 @@ async def test_k097_a_queue_that_is_held_goes_on_after_its_time(make) -> None:
     assert min(ended, key=lambda job: job.started_at).id == jobs[0].id, "it has kept its place"
 
 
-@needs_limits
 async def test_k097_the_job_is_back_and_the_queue_held(service: QueueService, eventually) -> None:
     @service.handler("q", "n")
     async def handler(job):

@@ -293,7 +293,6 @@ async def test_k121_k125_each_tick_is_fired_once(shared_url: str, spawn) -> None
     assert steps == {timedelta(seconds=0.1)}, "each tick once, none left out"
 
 
-@pytest.mark.contract(0, 2)
 async def test_k100_groups_keep_their_order_over_processes_that_die(
     shared_url: str, spawn: Callable
 ) -> None:
@@ -327,7 +326,6 @@ async def test_k100_groups_keep_their_order_over_processes_that_die(
                 assert number == after, "no other job of the group began before it ended"
 
 
-@pytest.mark.contract(0, 3)
 async def test_k096_a_rate_holds_over_processes(shared_url: str, spawn: Callable) -> None:
     async with QueueService(shared_url) as service:
         await service.limit_queue("q", rate=RateLimit(100, per=1))

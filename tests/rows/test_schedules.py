@@ -162,7 +162,6 @@ async def test_k126_many_schedules_begin_in_the_same_instant(service, make) -> N
     assert {schedule.fired for schedule in await service.list_schedules()} == {1}
 
 
-@pytest.mark.contract(0, 2)
 async def test_k127_no_job_is_added_while_the_last_has_not_ended(service) -> None:
     await service.add_schedule("k", "q", "tick", every=0.05, overlap="skip")
     begun = (await service.health()).now

@@ -43,14 +43,14 @@ async def _play(
     await handle.close()
 
 
-def main(namespace: str, begin: str, gated: str, folder: str) -> None:
+def main(namespace: str, begin: str, folder: str) -> None:
     """Fork and kill until a process comes to the end of the scenario."""
     plugins = load_plugins()
     plugins.resolve(os.environ[ADDRESS].partition(":")[0])  # imported once, for all
     now = int(begin)
     for at in range(1, MOST):
         for moment in Moment:
-            scenario = Scenario(f"{at}-{moment}", gated=gated == "gated")
+            scenario = Scenario(f"{at}-{moment}")
             path = Path(folder) / f"{scenario.name}.jsonl"
             clock = ManualClock(now)
             now += LASTS

@@ -46,12 +46,10 @@ TTL = 100
 class Scenario:
     """One run: its jobs, queues and keys begin with `name`; all its calls are made on one handle.
 
-    Every call is one that the contract lets a caller repeat. `gated` adds what came with contract
-    0.2: groups, rates, keys and parents.
+    Every call is one that the contract lets a caller repeat.
     """
 
     name: str
-    gated: bool
 
     @property
     def queue(self) -> str:
@@ -78,8 +76,7 @@ class Scenario:
         await self._work(handle, clock)
         await self._crash(handle, clock)
         await self._edit(handle)
-        if self.gated:
-            await self._hold_back(handle, clock)
+        await self._hold_back(handle, clock)
         await self._sweep(handle, clock)
         await handle.drop_schedules([self.key])
 

@@ -53,7 +53,7 @@ class JournalBackend(Backend):
     """A handle on a journal; `journal:///jobs` is a file in the working directory."""
 
     # -- what it claims
-    contract: ClassVar[tuple[int, int]] = (0, 3)
+    contract: ClassVar[tuple[int, int]] = (1, 0)
     capabilities: ClassVar[Capability] = Capability.SHARED | Capability.DURABLE
 
     # -- life

@@ -39,7 +39,7 @@ class PostgresBackend(Backend):
     the '?'.
     """
 
-    contract: ClassVar[tuple[int, int]] = (0, 3)
+    contract: ClassVar[tuple[int, int]] = (1, 0)
     capabilities: ClassVar[Capability] = (
         Capability.SHARED | Capability.DURABLE | Capability.PUSH | Capability.CALLER_TX
     )

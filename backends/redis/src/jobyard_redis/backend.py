@@ -45,7 +45,7 @@ class RedisBackend(Backend):
     cluster.
     """
 
-    contract: ClassVar[tuple[int, int]] = (0, 3)
+    contract: ClassVar[tuple[int, int]] = (1, 0)
     capabilities: ClassVar[Capability] = Capability.SHARED | Capability.DURABLE | Capability.PUSH
     claims_by_halves: ClassVar[bool] = True
 

@@ -46,7 +46,7 @@ class SqliteBackend(Backend):
     for what may stand after the '?'.
     """
 
-    contract: ClassVar[tuple[int, int]] = (0, 3)
+    contract: ClassVar[tuple[int, int]] = (1, 0)
     capabilities: ClassVar[Capability] = (
         Capability.SHARED | Capability.DURABLE | Capability.PUSH | Capability.CALLER_TX
     )

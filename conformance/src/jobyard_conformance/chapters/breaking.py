@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 import msgspec
 import pytest
@@ -36,9 +35,6 @@ from jobyard_conformance.racing import work_off
 from jobyard_conformance.scenario import LASTS, Scenario
 from jobyard_conformance.yard import Yard, listed
 
-GATED: Final = (0, 2)
-"""The contract whose groups, rates, keys and parents the scenario uses if it can."""
-
 
 class Breaking(Chapter):
     """What is left is whole, whatever call was the last."""
@@ -54,7 +50,7 @@ class Breaking(Chapter):
         with Recorder(path) as recorder:
             ended = False
             while not ended:
-                runs.append(Scenario(f"{len(runs) + 1}", gated=_gated(yard)))
+                runs.append(Scenario(f"{len(runs) + 1}"))
                 ended = await _play_until(yard, runs[-1], len(runs), recorder)
             after = recorder.observe(yard.backend, "after")
             await work_off(after, yard.clock)
@@ -68,15 +64,14 @@ class Breaking(Chapter):
     async def test_a_process_killed_at_any_call_loses_nothing(
         self, yard: Yard, tmp_path: Path
     ) -> None:
-        gated = _gated(yard)
-        args = (str(yard.now), "gated" if gated else "plain", str(tmp_path))
+        args = (str(yard.now), str(tmp_path))
         async with child(yard, *args, module="jobyard_conformance.kills") as killer:
             told = await killer.lines()
         killed = [line["status"] for line in told[:-1]]
         assert killed == [-signal.SIGKILL] * len(killed)
         assert told[-1]["status"] == 0
         yard.pass_ms(told[-1]["now"] - yard.now)
-        runs = [Scenario(line["run"], gated=gated) for line in told]
+        runs = [Scenario(line["run"]) for line in told]
         path = tmp_path / "after.jsonl"
         with Recorder(path) as recorder:
             after = recorder.observe(yard.backend, "after")
@@ -118,10 +113,6 @@ class Breaking(Chapter):
                 assert found == expected, f"call {at}, {method}, was made twice: it made a change"
 
 
-def _gated(yard: Yard) -> bool:
-    return type(yard.harness.make()).contract >= GATED
-
-
 def _stop() -> None:
     raise Broken
 
@@ -160,7 +151,7 @@ async def _outcome(
     yard: Yard, name: str, recorder: Recorder, handle: Backend
 ) -> tuple[list[str], object]:
     """Play a run to its end on a handle that counts; tell its calls, and all that is left."""
-    run = Scenario(name, gated=_gated(yard))
+    run = Scenario(name)
     begun = yard.now
     await run.play(handle, yard.clock)
     await work_off(recorder.observe(yard.backend, run.name), yard.clock)

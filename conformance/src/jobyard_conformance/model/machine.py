@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 from hypothesis import strategies as st
@@ -10,7 +10,6 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
-    precondition,
     rule,
 )
 
@@ -37,10 +36,6 @@ from jobyard_conformance.recording import Transcript
 __all__ = ["Model"]
 
 T = TypeVar("T")
-
-HOLDING_BACK: Final = (0, 2)
-LIMITS: Final = (0, 3)
-"""The versions of the contract that brought what holds jobs back, and limits."""
 
 
 class Twin(msgspec.Struct, frozen=True):
@@ -84,11 +79,11 @@ class Model(RuleBasedStateMachine):
     @initialize(
         units=some(units_of.units()),
         shifts=some(shapes.shifts),
-        held_back=st.sampled_from((1, 1, 0)),
+        held_back=st.sampled_from((True, True, False)),
     )
-    def begin(self, units: list[Unit], shifts: list[Shift], held_back: int) -> None:
+    def begin(self, units: list[Unit], shifts: list[Shift], *, held_back: bool) -> None:
         """Begin with some jobs; in some of the examples nothing holds any job back."""
-        self.held_back = bool(held_back) and self.twins.has(HOLDING_BACK)
+        self.held_back = held_back
         self.add(units)
         self.work(shifts)
 
@@ -223,7 +218,6 @@ class Model(RuleBasedStateMachine):
         """Pause, resume or declare a queue."""
         self.twins.same("CONTROL", lambda side: side.acting.control(queue, control))
 
-    @precondition(lambda self: self.twins.has(LIMITS))
     @rule(queue=shapes.queues, control=shapes.limits_and_holds)
     def limit(self, queue: str, control: Limit | HoldBack) -> None:
         """Limit or hold a queue, or a name in it."""
@@ -245,7 +239,6 @@ class Model(RuleBasedStateMachine):
         found = list({each.key: each for each in schedules}.values())
         self.twins.same("SCHED-1", lambda side: side.acting.put_schedules(found))
 
-    @precondition(lambda self: self.twins.has(LIMITS))
     @rule(schedule=shapes.schedules, as_stored=st.booleans(), forget=st.booleans())
     def swap_schedule(self, schedule: ScheduleRecord, *, as_stored: bool, forget: bool) -> None:
         """Put a schedule in the place of another, which may be there or not."""

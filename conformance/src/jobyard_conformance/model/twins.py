@@ -179,10 +179,6 @@ class Twins:
         """The time of both sides."""
         return self.clock.now_ms()
 
-    def has(self, contract: tuple[int, int]) -> bool:
-        """Tell whether the backend under test keeps a version of the contract."""
-        return self.theirs.handles[0].contract >= contract
-
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Let something run in the loop of this pair."""
 
