@@ -65,7 +65,7 @@ def try_out(wheels: Sequence[Path], folder: Path) -> None:
     run([python, "-m", "pip", "install", "-qq", "-c", CONSTRAINTS, *named, *others])
     empty = folder / "empty"
     empty.mkdir()
-    for url in ("memory://conformance", f"sqlite:///{empty / 'conform.db'}"):
+    for url in ("memory://conformance", f"sqlite:///{empty}/{{namespace}}.db"):
         suite = ("-m", "pytest", "-q", "--pyargs", "jobyard_conformance.run", "--jobyard-url", url)
         run([python, *suite], inside=empty)
     run([python, "-m", "jobyard", "demo"], inside=empty)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from jobyard_conformance import ConformanceSuite
+from jobyard_conformance import ConformanceSuite, UrlHarness
 
 CASES = """
 import secrets
@@ -193,6 +193,11 @@ def test_a_test_of_the_suite_cannot_be_hidden_by_a_base() -> None:
     hiding = type("Hiding", (), {TESTS["SIMPLE"]: lambda self: None})
     with pytest.raises(TypeError, match="overrides a test of the suite"):
         type("TestAcme", (hiding, ConformanceSuite), {})
+
+
+def test_an_address_can_name_the_namespace_of_the_test() -> None:
+    one, other = (UrlHarness("memory://of-{namespace}") for _ in range(2))
+    assert one.url == f"memory://of-{one.namespace}" != other.url
 
 
 def test_a_test_left_out_by_a_conftest_is_an_error(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from jobyard.url import BackendUrl
+from jobyard.url import masked
 
 __all__ = ["command_for"]
 
@@ -19,7 +19,7 @@ def command_for(request: pytest.FixtureRequest, *, seed: int) -> str:
     if url is None:
         words.append(f"{node.nodeid.partition('[')[0]}")
     else:
-        shown = str(BackendUrl.parse(url))
+        shown = masked(url)
         words += ["--pyargs", "jobyard_conformance.run", "--jobyard-url", shown]
         words += ["-k", node.originalname]
     words += ["--jobyard-seed", str(seed)]

@@ -126,9 +126,13 @@ class UrlHarness(Harness):
     """Makes handles on the store that a URL names, through the installed plugins."""
 
     def __init__(self, url: str, *, unreachable: str | None = None) -> None:
-        """Take the store's address, and one where no store is, for LIFE-2."""
+        """Take the store's address, and one where no store is, for LIFE-2.
+
+        `{namespace}` in the address stands for the test's own namespace, so that each test can have
+        a file, or a database, of its own.
+        """
         super().__init__()
-        self.url = url
+        self.url = url.replace("{namespace}", self.namespace)
         self.nowhere = unreachable
 
     def make(self, *, clock: Clock | None = None, namespace: str | None = None) -> Backend:

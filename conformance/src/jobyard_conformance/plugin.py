@@ -27,7 +27,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the suite's options."""
     group = parser.getgroup("jobyard", "jobyard conformance")
     group.addoption(
-        "--jobyard-url", metavar="URL", help="the store that jobyard_conformance.run is run on"
+        "--jobyard-url",
+        metavar="URL",
+        help="the store that jobyard_conformance.run is run on; {namespace} in it is replaced by "
+        "the namespace of each test",
     )
     group.addoption(
         "--jobyard-unreachable",
