@@ -25,15 +25,18 @@ ROWS = int(os.environ.get("JOBYARD_TEST_ROWS", "50000"))
 LARGE = ("job", "ready", "delayed", "done", "expiry", "gate", "gated", "dedup")
 """The tables that grow with the jobs there are."""
 
+MINE, OTHER = [f"(SELECT id FROM jobyard_lane WHERE name = '{name}')" for name in ("mine", "other")]
+LANE = f"CASE n % 2 WHEN 0 THEN {MINE} ELSE {OTHER} END"
+
 FILL = f"""
 INSERT INTO jobyard_job (no, id, queue, lane, prio, due, created_at, attempts, max_crashes, flags,
     payload, options, expires_at)
-SELECT n, 'f' || n, 1, 1 + n % 2, 0, n, 0, 1, 3, 0, '', '', 4000000000000
+SELECT n, 'f' || n, 1, {LANE}, 0, n, 0, 1, 3, 0, '', '', 4000000000000
 FROM generate_series(1000, 1000 + 3 * {ROWS}) n;
 INSERT INTO jobyard_ready (queue, prio, due, no, lane, failures, crashes, flags)
-SELECT 1, 0, n, n, 1 + n % 2, 0, 0, 0 FROM generate_series(1000, 999 + {ROWS}) n;
+SELECT 1, 0, n, n, {LANE}, 0, 0, 0 FROM generate_series(1000, 999 + {ROWS}) n;
 INSERT INTO jobyard_delayed (queue, due, no, lane, prio, failures, crashes, flags)
-SELECT 1, 4000000000000 + n, n, 1, 0, 0, 0, 0
+SELECT 1, 4000000000000 + n, n, {MINE}, 0, 0, 0, 0
 FROM generate_series(1000 + {ROWS}, 999 + 2 * {ROWS}) n;
 INSERT INTO jobyard_done (no, queue, state, finished_at, lease, failures, crashes, settled)
 SELECT n, 1, 4, 4000000000000, 1, 0, 0, true

@@ -11,6 +11,11 @@ SETTINGS = (
     "current_setting('autovacuum'), current_setting('server_version')"
 )
 
+ROLE = (
+    "SELECT pg_is_in_recovery(), current_setting('synchronous_standby_names'), "
+    "(SELECT count(*)::int4 FROM pg_stat_replication)"
+)
+
 
 async def inspect(store: Store) -> tuple[Finding, ...]:
     """Tell every fact that bears on a promise."""
@@ -38,6 +43,7 @@ async def inspect(store: Store) -> tuple[Finding, ...]:
         findings.append(
             _fine("durability", f"synchronous_commit is {commit}: standbys may lag behind")
         )
+    findings.append(await _role(store, commit))
     if encoding != "UTF8":
         findings.append(
             _warning("encoding", f"the database is {encoding}: not every name can be stored")
@@ -70,6 +76,26 @@ async def inspect(store: Store) -> tuple[Finding, ...]:
     else:
         findings.append(_fine("wakeup", "workers of other processes are woken by NOTIFY"))
     return tuple(findings)
+
+
+async def _role(store: Store, commit: str) -> Finding:
+    """Tell what is left if the server is lost."""
+    ((is_standby, waited_for, standbys),) = await store.rows(ROLE)
+    if is_standby:
+        return _warning("role", "the server is a standby: it takes no writes; name its primary")
+    if waited_for and commit != "local" and not store.fast:
+        return _fine(
+            "role",
+            f"primary; a commit waits for standbys ({waited_for}), so that one of them may take "
+            "over without a loss",
+        )
+    if standbys:
+        return _fine(
+            "role",
+            f"primary with {standbys} standbys, for which no commit waits: a failover may lose the "
+            "last moments; set synchronous_standby_names to lose none",
+        )
+    return _fine("role", "primary, without standbys")
 
 
 def _pooled(store: Store) -> list[Finding]:

@@ -242,7 +242,8 @@ class Store:
     async def lane_names(self, lanes: set[int]) -> dict[int, tuple[str, str, str]]:
         """Return queue, job name and channel of lanes (and of others) by number.
 
-        A lane's number never changes and is never used again, so what is remembered stays right.
+        A lane's number never changes and, as it is a random one, is not used again even by a server
+        that has lost its last commits: what is remembered stays right.
         """
         missing = lanes - self._lanes.keys()
         if missing:

@@ -86,7 +86,7 @@ class Server:
         self._folder = Path(tempfile.mkdtemp(prefix="jobyard-pg-", dir=_place()))
         try:
             self._settle_owner()
-            self._run("initdb", "-D", str(self._data), *self._init_options())
+            self._make_data()
             self.start()
         except BaseException:
             self._leave()
@@ -180,10 +180,10 @@ class Server:
     def _data(self) -> Path:
         return self._folder / "data"
 
-    def _init_options(self) -> tuple[str, ...]:
+    def _make_data(self) -> None:
         # Nothing is worth syncing yet, and the socket's folder decides who may connect.
         plain = ("--encoding=UTF8", "--locale=C", "--auth=trust", "--no-sync", "--no-instructions")
-        return ("-U", USER, *plain)
+        self._run("initdb", "-D", str(self._data), "-U", USER, *plain)
 
     def _options(self) -> list[str]:
         settings = {

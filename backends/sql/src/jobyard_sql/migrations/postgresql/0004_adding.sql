@@ -31,6 +31,8 @@ BEGIN
     END IF;
 END $$;
 
+-- A lane's number is a random one: a server that lost its last commits (a standby that lagged, a
+-- backup) would give the next of a sequence again, and handles remember what lane has which number.
 CREATE FUNCTION {ns}_known_lane(p_queue INTEGER, p_channel TEXT, p_name TEXT) RETURNS INTEGER
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -38,12 +40,13 @@ DECLARE
 BEGIN
     SELECT id INTO v_id FROM {ns}_lane
     WHERE queue = p_queue AND channel = p_channel AND name = p_name;
-    IF NOT FOUND THEN
-        INSERT INTO {ns}_lane (queue, channel, name) VALUES (p_queue, p_channel, p_name)
+    WHILE v_id IS NULL LOOP
+        INSERT INTO {ns}_lane (id, queue, channel, name)
+        VALUES (1 + floor(random() * 2147483647)::INTEGER, p_queue, p_channel, p_name)
         ON CONFLICT DO NOTHING;
         SELECT id INTO v_id FROM {ns}_lane
         WHERE queue = p_queue AND channel = p_channel AND name = p_name;
-    END IF;
+    END LOOP;
     RETURN v_id;
 END $$;
 
