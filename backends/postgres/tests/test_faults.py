@@ -6,21 +6,15 @@ import asyncio
 import os
 import signal
 import sys
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from backends.postgres.tests.enduring import PATIENCE, TOILER, all_done, endure, runs_of, toiler
 
 from jobyard import QueueService
-from jobyard.errors import BackendError
 from jobyard_postgres.throwaway import Server
-
-TOILER = Path(__file__).with_name("toiler.py")
-PATIENCE = 120.0
-BATCH = 20
 
 
 @pytest.fixture
@@ -28,66 +22,6 @@ def harmed() -> Iterator[Server]:
     """A durable server of this test's own."""
     with Server() as server:
         yield server
-
-
-@asynccontextmanager
-async def toiler(url: str, file: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A worker process; it has to end well when it is asked to, whatever it went through."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(TOILER),
-        url,
-        str(file),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        assert process.stdout is not None
-        assert await asyncio.wait_for(process.stdout.readline(), PATIENCE) == b"ready\n"
-        yield process
-        process.terminate()
-        _, complaints = await asyncio.wait_for(process.communicate(), PATIENCE)
-        assert process.returncode == 0, complaints.decode()[-3_000:]
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
-
-
-class Producer:
-    """Adds jobs until told to end, adding again, under the same ids, what was not acknowledged."""
-
-    def __init__(self, service: QueueService) -> None:
-        self._service = service
-        self.acknowledged: list[str] = []
-        self.refused = 0
-        self.goes_on = True
-
-    async def run(self) -> None:
-        while self.goes_on:
-            start = len(self.acknowledged)
-            ids = [f"j-{n}" for n in range(start, start + BATCH)]
-            jobs = [
-                ("toil", n, {"job_id": job_id, "max_crashes": 100})
-                for n, job_id in enumerate(ids, start)
-            ]
-            try:
-                await self._service.add_jobs("q", jobs)
-            except BackendError as error:
-                if not error.transient:
-                    raise
-                self.refused += 1
-                await asyncio.sleep(0.02)
-            else:
-                self.acknowledged += ids
-            await asyncio.sleep(0.005)
-
-    async def has_added(self, more: int) -> None:
-        """Wait until so many more were acknowledged."""
-        wanted = len(self.acknowledged) + more
-        async with asyncio.timeout(PATIENCE):
-            while len(self.acknowledged) < wanted:
-                await asyncio.sleep(0.01)
 
 
 async def restart(server: Server) -> None:
@@ -129,46 +63,9 @@ async def kill_a_process(server: Server) -> None:
 async def test_k155_workers_go_on_and_nothing_is_lost_or_runs_twice_for_no_reason(
     harmed: Server, tmp_path: Path, harm: Callable[[Server], Awaitable[None]]
 ) -> None:
-    url, file = harmed.create_database("jobs"), tmp_path / "runs"
+    url = harmed.create_database("jobs")
     async with QueueService(url) as service:
-        producer = Producer(service)
-        async with toiler(url, file), toiler(url, file):
-            producing = asyncio.create_task(producer.run())
-            for _ in range(2):
-                await producer.has_added(10 * BATCH)
-                await harm(harmed)
-            await producer.has_added(10 * BATCH)
-            producer.goes_on = False
-            await producing
-            await all_done(service)
-        jobs = {job.id: job async for job in service.iter_jobs("q")}
-        completed = (await service.get_metrics("q")).completed
-
-    assert jobs.keys() == set(producer.acknowledged)
-    assert {job.state for job in jobs.values()} == {"completed"}
-    assert all(job.result == int(job_id[2:]) for job_id, job in jobs.items())
-    assert completed == len(jobs)
-    # A run for each lease; what ran more often than once lost that many leases, and says so.
-    lines = [line.split() for line in file.read_text().splitlines()]
-    assert len({tuple(line) for line in lines}) == len(lines), "a lease was run twice"
-    runs = runs_of(lines)
-    assert {i: n for i, n in runs.items() if n > 1 + jobs[i].crashes} == {}
-    assert runs.keys() == jobs.keys()
-
-
-def runs_of(lines: list[list[str]]) -> Counter[str]:
-    """Count the runs of each job but those that were cut, after which the job is given back."""
-    cut = Counter(line[0] for line in lines if line[2:])
-    return Counter(line[0] for line in lines if not line[2:]) - cut
-
-
-async def all_done(service: QueueService) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            stats = await service.get_stats("q")
-            if not stats.waiting + stats.delayed + stats.active:
-                return
-            await asyncio.sleep(0.05)
+        await endure(service, service, url, tmp_path / "runs", lambda _: harm(harmed))
 
 
 async def test_what_was_done_for_a_killed_worker_runs_again_and_no_more(

@@ -39,6 +39,11 @@ function that has changed since: it was not begun.
 TRIES: Final = 6
 """How often a step is begun that others undo."""
 
+UNKNOWN: Final = (
+    "the namespace is not prepared, or a newer jobyard has migrated it: migrate it, or upgrade "
+    "this process"
+)
+
 MEANINGS: Final[dict[str, tuple[type[JobyardError], str]]] = {
     "40001": (StoreBusy, "other steps changed the same rows each time"),
     "40P01": (StoreBusy, "other steps locked the same rows in another order each time"),
@@ -54,9 +59,10 @@ MEANINGS: Final[dict[str, tuple[type[JobyardError], str]]] = {
     "57P02": (BackendUnavailable, "the server crashed"),
     "57P03": (BackendUnavailable, "the server is starting up or shutting down"),
     "57P05": (BackendUnavailable, "the server ended a connection that was idle"),
-    "42P01": (StorageNotPrepared, ""),
-    "42883": (StorageNotPrepared, ""),
-    "3F000": (StorageNotPrepared, ""),
+    "42P01": (StorageNotPrepared, UNKNOWN),
+    "42883": (StorageNotPrepared, UNKNOWN),
+    "42703": (StorageNotPrepared, UNKNOWN),
+    "3F000": (StorageNotPrepared, UNKNOWN),
     "XX001": (StoreCorrupt, "a table or an index is damaged"),
     "XX002": (StoreCorrupt, "an index is damaged"),
 }

@@ -88,6 +88,10 @@ def translating() -> Translating:
     return TRANSLATING
 
 
+MISSING: Final = ("no such table", "no such column", "has no column named")
+"""What SQLite says of tables that are not there, or not those of this version."""
+
+
 def translated(error: sqlite3.Error) -> JobyardError:
     """Say in our words what an error of the driver means."""
     meaning = MEANINGS.get(code_of(error))
@@ -95,8 +99,11 @@ def translated(error: sqlite3.Error) -> JobyardError:
         kind, text = meaning
         return kind(text)
     text = str(error)
-    if "no such table" in text:
-        return StorageNotPrepared()
+    if any(word in text for word in MISSING):
+        return StorageNotPrepared(
+            "the namespace is not prepared, or a newer jobyard has migrated it: migrate it, or "
+            "upgrade this process"
+        )
     if "created in a thread" in text:
         return ConfigError(
             "the connection must be made with sqlite3.connect(…, check_same_thread=False): "

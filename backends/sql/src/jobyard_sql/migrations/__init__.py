@@ -2,6 +2,11 @@
 
 Each step is one file of plain SQL for each flavor, `NNNN_title.sql`, in which `{ns}` stands for
 the namespace; a file is never changed once it was released.
+
+A step may be applied while processes of an older version work, and those work on. A step that an
+older version must not write after renames the table `counter`, which each write of each version
+reads first: it then raises `StorageNotPrepared`, which ends the workers of that version. What is
+opened later is refused by the number alone.
 """
 
 from __future__ import annotations
