@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import re
+import sqlite3
 import warnings
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -18,7 +19,7 @@ from typer.testing import CliRunner
 from jobyard import Job, QueueService
 from jobyard.cli import app as entry
 from jobyard.cli.commands import build
-from jobyard.errors import BackendUnavailable
+from jobyard.errors import BackendUnavailable, StorageNotPrepared
 from jobyard.plugins import Plugins, open_backend
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "how-to" / "troubleshooting.md"
@@ -100,6 +101,15 @@ async def test_a_store_that_is_not_prepared(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="prepared") as raised:
         await QueueService(f"sqlite:///{tmp_path}/jobs.db", migrate="check").open()
     check(str(raised.value), "is not prepared for this version")
+
+
+async def test_a_store_that_another_version_migrated(tmp_path: Path) -> None:
+    async with QueueService(f"sqlite:///{tmp_path}/jobs.db") as service:
+        with sqlite3.connect(tmp_path / "jobs.db") as connection:
+            connection.execute("ALTER TABLE jobyard_counter RENAME TO jobyard_counter_2")
+        with pytest.raises(StorageNotPrepared) as raised:
+            await service.add_job("emails", "send")
+    check(str(raised.value), "a newer jobyard has migrated it", "upgrade this process")
 
 
 def test_a_handler_that_is_registered_twice() -> None:
