@@ -65,9 +65,11 @@ def try_out(wheels: Sequence[Path], folder: Path) -> None:
     run([python, "-m", "pip", "install", "-qq", "-c", CONSTRAINTS, *named, *others])
     empty = folder / "empty"
     empty.mkdir()
+    nowhere = f"sqlite:///{empty}/none/none.db"
     for url in ("memory://conformance", f"sqlite:///{empty}/{{namespace}}.db"):
-        suite = ("-m", "pytest", "-q", "--pyargs", "jobyard_conformance.run", "--jobyard-url", url)
-        run([python, *suite], inside=empty)
+        suite = ("-m", "pytest", "-q", "--pyargs", "jobyard_conformance.run")
+        places = ("--jobyard-url", url, "--jobyard-unreachable", nowhere)
+        run([python, *suite, *places], inside=empty)
     run([python, "-m", "jobyard", "demo"], inside=empty)
     run([scripts / "jobyard", "--help"], inside=empty)
 

@@ -8,7 +8,7 @@ import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 from jobyard_conformance.child import ADDRESS
@@ -42,8 +42,12 @@ class Child:
         return found
 
     async def kill(self) -> list[dict[str, Any]]:
-        """Kill it without warning, and tell what it had said and nobody had heard."""
-        self._process.kill()
+        """Kill it without warning, and tell what it had said and nobody had heard.
+
+        It may have come to its end by itself.
+        """
+        with suppress(ProcessLookupError):
+            self._process.kill()
         await self._process.wait()
         found: list[dict[str, Any]] = []
         while (each := await self._next()) is not None:
