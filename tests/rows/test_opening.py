@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 
 import pytest
 from tests.patience import PATIENCE
@@ -340,9 +342,6 @@ async def test_migrate_check_refuses_an_unprepared_store(url: str, make) -> None
 
 
 def test_importing_jobyard_imports_no_driver() -> None:
-    import subprocess
-    import sys
-
     script = (
         "import sys, jobyard; from jobyard.plugins import load_plugins; load_plugins();"
         "bad = {'sqlalchemy','psycopg','redis','aiosqlite','typer','rich','croniter','pytest'};"
@@ -350,6 +349,16 @@ def test_importing_jobyard_imports_no_driver() -> None:
     )
     out = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ
+    )
+    assert out.stdout.strip() == "[]"
+
+
+def test_importing_jobyard_imports_what_every_program_needs() -> None:
+    """What only some need, they import: looking for plugins, processes for handlers, cron."""
+    heavy = {"anyio", "croniter", "importlib.metadata", "multiprocessing", "pluggy", "jobyard.cli"}
+    script = f"import sys, jobyard; print(sorted({heavy} & set(sys.modules)))"
+    out = subprocess.run(
+        [sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True
     )
     assert out.stdout.strip() == "[]"
 

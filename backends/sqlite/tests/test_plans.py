@@ -97,17 +97,16 @@ PLANS = {
 }
 
 
-def parameters_of(text: str) -> int:
-    """Count the parameters of a statement, some of which may be numbered."""
-    numbered = re.findall(r"\?(\d)", text)
-    return max(map(int, numbered)) if numbered else text.count("?")
+def parameters_of(text: str) -> tuple[None, ...] | dict[str, None]:
+    """Give a value to each parameter of a statement, be they named or not."""
+    named = dict.fromkeys(re.findall(r":([a-z]+)", text))
+    return named or (None,) * text.count("?")
 
 
 @pytest.mark.parametrize("name", PLANS)
 def test_a_hot_statement_uses_its_key(database: sqlite3.Connection, name: str) -> None:
     text, expected = PLANS[name]
-    parameters = (None,) * parameters_of(text)
-    plan = database.execute(f"EXPLAIN QUERY PLAN {text}", parameters).fetchall()
+    plan = database.execute(f"EXPLAIN QUERY PLAN {text}", parameters_of(text)).fetchall()
     assert any(expected in row[3] for row in plan), plan
 
 
@@ -119,7 +118,7 @@ def test_b05_a_hot_statement_sorts_and_scans_nothing(
     database: sqlite3.Connection, name: str
 ) -> None:
     text, _ = PLANS[name]
-    plan = database.execute(f"EXPLAIN QUERY PLAN {text}", (None,) * parameters_of(text)).fetchall()
+    plan = database.execute(f"EXPLAIN QUERY PLAN {text}", parameters_of(text)).fetchall()
     scans = [row[3] for row in plan if row[3].startswith("SCAN") and "VIRTUAL" not in row[3]]
     assert [scan for scan in scans if scan != "SCAN r"] == []
 

@@ -18,7 +18,6 @@ from jobyard.errors import BackendClosed, BackendError, ConfigError, StorageNotP
 from jobyard.health import Finding, Health, Severity
 from jobyard.hooks import Hooks
 from jobyard.payloads import Codec, Payloads
-from jobyard.plugins import check_contract, open_backend
 from jobyard.waiting import Waiters
 from jobyard.worker.wire import SettingUp
 
@@ -275,6 +274,9 @@ class Lifetime:
 
 
 def _backend(store: str | Backend | None, namespace: str | None, clock: Clock | None) -> Backend:
+    # Who only imports jobyard pays for no look at what is installed: a quarter of its time.
+    from jobyard.plugins import check_contract, open_backend  # noqa: PLC0415
+
     if isinstance(store, Backend):
         if namespace is not None or clock is not None:
             msg = "a backend brings its own namespace and clock: give them to it"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import multiprocessing.spawn
 import os
 import signal
 import sys
@@ -69,6 +68,9 @@ def _answer(word: Word) -> Answer:
 
 
 def _prepare(facts: dict[str, Any]) -> Answer:
+    # Not at the top, as the worker imports this module too.
+    import multiprocessing.spawn  # noqa: PLC0415
+
     SettingUp.is_now = True
     try:
         multiprocessing.spawn.prepare(facts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing.spawn
 import sys
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
@@ -174,6 +173,9 @@ async def _surely(coroutine: Coroutine[Any, Any, None]) -> None:
 
 def _facts() -> dict[str, Any]:
     """Tell a process what multiprocessing tells its own: paths, folder, the main module."""
+    # Few workers have such handlers, and this import is not a small one.
+    import multiprocessing.spawn  # noqa: PLC0415
+
     facts = multiprocessing.spawn.get_preparation_data("jobyard handler")
     facts.pop("authkey", None)
     return facts

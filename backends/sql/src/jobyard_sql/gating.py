@@ -169,9 +169,9 @@ class Gating:
 
     def _sweeping(self) -> None:
         self.some_blocked = self._sql(
-            "SELECT abs(no) FROM (SELECT b.no FROM {ns}_blocked b WHERE b.line = -?1 UNION ALL "
+            "SELECT abs(no) FROM (SELECT b.no FROM {ns}_blocked b WHERE b.line = -:queue UNION ALL "
             "SELECT b.no FROM {ns}_gate g CROSS JOIN {ns}_blocked b ON b.line = g.id "
-            "WHERE g.queue = ?1) LIMIT ?2"
+            "WHERE g.queue = :queue) LIMIT :most"
         )
         self.rested = self._sql("SELECT gate, at, n FROM {ns}_slot WHERE at <= ? LIMIT ?")
         by_no = "no IN (SELECT value FROM json_each(?))"

@@ -248,11 +248,11 @@ class Moves(Books):
     def _sweeping(self) -> None:
         self.some_of = {
             "waiting": self._sql(
-                "SELECT abs(no) FROM {ns}_ready WHERE queue IN (?1, -?1) LIMIT ?2"
+                "SELECT abs(no) FROM {ns}_ready WHERE queue IN (:queue, -:queue) LIMIT :most"
             ),
-            "delayed": self._sql("SELECT no FROM {ns}_delayed WHERE queue = ?1 LIMIT ?2"),
-            "active": self._sql("SELECT no FROM {ns}_running WHERE queue = ?1 LIMIT ?2"),
-            "finished": self._sql("SELECT no FROM {ns}_done WHERE queue = ?1 LIMIT ?2"),
+            "delayed": self._sql("SELECT no FROM {ns}_delayed WHERE queue = :queue LIMIT :most"),
+            "active": self._sql("SELECT no FROM {ns}_running WHERE queue = :queue LIMIT :most"),
+            "finished": self._sql("SELECT no FROM {ns}_done WHERE queue = :queue LIMIT :most"),
         }
         self.aged = self._sql(
             "SELECT no FROM {ns}_done WHERE queue = ? AND state = ? AND finished_at < ? "

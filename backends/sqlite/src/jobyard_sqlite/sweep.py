@@ -76,7 +76,9 @@ def _remove(
     return Swept(len(numbers), more)
 
 
-def _numbers(tx: Transaction, sql: str, parameters: Sequence[object]) -> Victims:
+def _numbers(
+    tx: Transaction, sql: str, parameters: Sequence[object] | dict[str, object]
+) -> Victims:
     return iter([row[0] for row in tx.rows(sql, parameters)])
 
 
@@ -84,10 +86,11 @@ def _drainable(tx: Transaction, wish: Drain, most: int) -> Victims:
     queue = tx.queue(wish.queue)
     if queue is None:
         return
-    yield from _numbers(tx, tx.moves.some_of["waiting"], (queue.id, most))
-    yield from _numbers(tx, tx.gating.some_blocked, (queue.id, most))
+    some: dict[str, object] = {"queue": queue.id, "most": most}
+    yield from _numbers(tx, tx.moves.some_of["waiting"], some)
+    yield from _numbers(tx, tx.gating.some_blocked, some)
     if wish.delayed:
-        yield from _numbers(tx, tx.moves.some_of["delayed"], (queue.id, most))
+        yield from _numbers(tx, tx.moves.some_of["delayed"], some)
 
 
 def _queues(tx: Transaction, name: str | None = None) -> list[QueueRow]:
@@ -107,7 +110,9 @@ def _obliterate(tx: Transaction, wish: Obliterate, limit: int) -> Swept:
     queue = tx.queue(wish.queue)
     if queue is None:
         return Swept(0, more=False)
-    if not (wish.force or queue.closing) and tx.rows(tx.moves.some_of["active"], (queue.id, 1)):
+    if not (wish.force or queue.closing) and tx.rows(
+        tx.moves.some_of["active"], {"queue": queue.id, "most": 1}
+    ):
         raise QueueNotEmpty(f"jobs of {wish.queue!r} are active; wait for them, or use force")
     swept = _remove(tx, lambda most: _everything(tx, queue, most), limit)
     if swept.more:
@@ -123,7 +128,7 @@ def _obliterate(tx: Transaction, wish: Obliterate, limit: int) -> Swept:
 
 def _everything(tx: Transaction, queue: QueueRow, most: int) -> Victims:
     return chain.from_iterable(
-        _numbers(tx, statement, (queue.id, most))
+        _numbers(tx, statement, {"queue": queue.id, "most": most})
         for statement in (*tx.moves.some_of.values(), tx.gating.some_blocked)
     )
 
