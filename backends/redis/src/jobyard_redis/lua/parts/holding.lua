@@ -5,7 +5,8 @@ local function standing(id)
 end
 
 -- What a repeated claim still holds, by the list :taken:<fence>: a line of the queue, or empty for
--- several, then each id, after its queue and '|' if there are several, behind a byte of its length: queues and ids in the order of the claim, ends of leases.
+-- several, then each id, after its queue and '|' if there are several, behind a byte of its length:
+-- queues and ids in the order of the claim, ends of leases.
 local function taken_by(lease)
     local found = {}
     local list = call('GET', yard .. ':taken:' .. lease.fence)

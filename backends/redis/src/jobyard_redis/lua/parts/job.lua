@@ -88,7 +88,8 @@ local function write_body(job, payload, options)
     call('HSET', yard .. ':jobs', job.id, job.record)
 end
 
-local FACTS = '^(%a)|(%d*)|(-?%d*)|(%d+)|(%d+)|(%d+)|(%d*)|(%d*)|(%d*)|([^|]*)|([^|]*)|([^|]*)|(-?%d+)|(-?%d+)$'
+local FACTS = '^(%a)|(%d*)|(-?%d*)|(%d+)|(%d+)|(%d+)|(%d*)|(%d*)|(%d*)'
+    .. '|([^|]*)|([^|]*)|([^|]*)|(-?%d+)|(-?%d+)$'
 
 local function read_facts(job, facts)
     local break_at = string.find(facts, '\n', 1, true)

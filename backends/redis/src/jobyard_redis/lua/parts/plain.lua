@@ -22,8 +22,8 @@ local function read_shape()
         queue = queue, lane = lane, flags = flags, due = due, ttl = ttl, delayed = due > now,
         score = line_score(priority, due, has(flags, LIFO)), priority = priority, size = size,
         has_wishes = has(flags, WISHES),
-        head = string.char(FIRST + flags) .. created .. (due > now and text(due) or '') .. '|' .. (ttl and text(now + ttl) or '')
-            .. '|' .. size .. '|' .. rest .. '\n',
+        head = string.char(FIRST + flags) .. created .. (due > now and text(due) or '') .. '|'
+            .. (ttl and text(now + ttl) or '') .. '|' .. size .. '|' .. rest .. '\n',
         tail = '|' .. text(priority) .. '|' .. lane, name = string.match(lane, '[^/]*$'),
         line = {}, count = 0,
     }

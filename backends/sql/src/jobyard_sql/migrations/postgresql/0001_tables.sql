@@ -240,7 +240,8 @@ CREATE TABLE {ns}_done (
     PRIMARY KEY (no)
 );
 CREATE INDEX {ns}_done_age ON {ns}_done (queue, state, finished_at, no);
-CREATE INDEX {ns}_done_kept ON {ns}_done (queue, state, keep_count, finished_at, no) WHERE keep_count IS NOT NULL;
+CREATE INDEX {ns}_done_kept ON {ns}_done (queue, state, keep_count, finished_at, no)
+    WHERE keep_count IS NOT NULL;
 CREATE INDEX {ns}_done_purge ON {ns}_done (purge_at) WHERE purge_at IS NOT NULL;
 CREATE TABLE {ns}_gauge (
     queue INTEGER NOT NULL,

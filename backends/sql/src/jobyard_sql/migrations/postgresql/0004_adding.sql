@@ -116,7 +116,8 @@ CREATE FUNCTION {ns}_add(
     OUT o_states INTEGER[]
 ) LANGUAGE plpgsql
 SET search_path FROM CURRENT SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
+SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_n INTEGER := cardinality(p_ids);
     v_queues INTEGER[] := '{}';

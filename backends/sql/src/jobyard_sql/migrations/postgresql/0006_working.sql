@@ -149,8 +149,9 @@ BEGIN
             SELECT due FROM {ns}_delayed WHERE queue = k.id ORDER BY due, no LIMIT 1) d);
 END $$;
 
--- Decide what a claim gets, after `p_moves`: locks the jobs, writes the lease, moves nothing out of `ready` but
--- what is past its time to live, which is set aside for the reaper (its queue and lane negated).
+-- Decide what a claim gets, after `p_moves`: locks the jobs, writes the lease, moves nothing out of
+-- `ready` but what is past its time to live, which is set aside for the reaper (its queue and lane
+-- negated).
 CREATE FUNCTION {ns}_choose(
     p_want JSONB, p_now BIGINT, p_listening BOOLEAN, p_moves {ns}_move[],
     OUT o_fence BIGINT, OUT o_until BIGINT, OUT o_next_due BIGINT, OUT o_again BOOLEAN,
@@ -204,7 +205,8 @@ BEGIN
         END IF;
         RETURN;
     END IF;
-    SELECT bool_or(flags & 64 <> 0), bool_or(flags & 256 <> 0) INTO v_ttl, v_rated FROM {ns}_ready WHERE ctid = ANY (o_tids);
+    SELECT bool_or(flags & 64 <> 0), bool_or(flags & 256 <> 0) INTO v_ttl, v_rated
+    FROM {ns}_ready WHERE ctid = ANY (o_tids);
     IF v_ttl THEN
         v_gone := ARRAY(
             SELECT r.ctid FROM {ns}_ready r JOIN {ns}_job j ON j.no = abs(r.no)
@@ -260,9 +262,10 @@ END $$;
 
 -- Settle, then claim. The first row returned is about the step: its `payload` is JSON.
 --
--- Settlements come sorted by number; each names its lease by the place in `p_fences`. Kind 0 completes a plain job, 1 a job that leaves no record;
--- the others are Done, Retried, Failed, Snoozed, Released, Cancelled and Stalled from 2 up, made
--- in the order asked, `p_order`. Kind 9 completes a job that has a group and else is plain.
+-- Settlements come sorted by number; each names its lease by the place in `p_fences`. Kind 0 completes
+-- a plain job, 1 a job that leaves no record; the others are Done, Retried, Failed, Snoozed, Released,
+-- Cancelled and Stalled from 2 up, made in the order asked, `p_order`. Kind 9 completes a job that has
+-- a group and else is plain.
 CREATE FUNCTION {ns}_work(
     p_now BIGINT, p_fast BOOLEAN, p_fences BIGINT[], p_tokens TEXT[],
     p_nos BIGINT[], p_of INTEGER[], p_ids TEXT[], p_kinds INTEGER[], p_order INTEGER[],
@@ -273,7 +276,8 @@ CREATE FUNCTION {ns}_work(
     created_at BIGINT, due_at BIGINT, expires_at BIGINT, group_key TEXT
 ) LANGUAGE plpgsql
 SET search_path FROM CURRENT SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
+SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     v_now BIGINT := {ns}_begin(p_now, p_fast);
@@ -354,7 +358,8 @@ END $$;
 CREATE FUNCTION {ns}_peek(p_now BIGINT, p_fast BOOLEAN, p_want JSONB) RETURNS BIGINT[]
 LANGUAGE plpgsql
 SET search_path FROM CURRENT SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
+SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_nos BIGINT[];
     v_part RECORD;

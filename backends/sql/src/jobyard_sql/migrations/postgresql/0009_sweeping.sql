@@ -111,8 +111,8 @@ BEGIN
                 ORDER BY finished_at DESC, no DESC LIMIT 1 OFFSET x.keep_count) f
                 ON (d.finished_at, d.no) <= (f.finished_at, f.no)
             JOIN {ns}_job j ON j.no = d.no
-            WHERE NOT {ns}_is_needed(j.flags, j.id) AND d.keep_count IS NOT NULL AND d.queue = x.queue AND d.state = x.state
-                AND d.keep_count = x.keep_count
+            WHERE NOT {ns}_is_needed(j.flags, j.id) AND d.keep_count IS NOT NULL
+                AND d.queue = x.queue AND d.state = x.state AND d.keep_count = x.keep_count
             ORDER BY d.finished_at, d.no LIMIT p_most);
     END LOOP;
     RETURN ARRAY(SELECT no FROM unnest(v_nos) WITH ORDINALITY u(no, at)

@@ -35,7 +35,8 @@ CREATE FUNCTION {ns}_show(p_ids TEXT[]) RETURNS SETOF {ns}_shown
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT SET enable_seqscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
-SET join_collapse_limit = 1 SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+SET join_collapse_limit = 1 SET jit = off
+SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     RETURN QUERY SELECT * FROM {ns}_shown WHERE id = ANY (p_ids);
 END $$;

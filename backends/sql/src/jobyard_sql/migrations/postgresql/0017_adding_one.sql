@@ -9,7 +9,8 @@ CREATE FUNCTION {ns}_add_one(
     OUT o_states INTEGER[]
 ) LANGUAGE plpgsql
 SET search_path FROM CURRENT SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_queue INTEGER;
     v_lane INTEGER;
