@@ -1,18 +1,31 @@
 -- Claim and settle. What is claimed is chosen and locked by one statement and moved by another.
 
--- Let due delayed jobs wait, a bounded number of each queue.
-CREATE FUNCTION {ns}_promote(p_queues INTEGER[], p_now BIGINT, p_instant BIGINT)
-RETURNS {ns}_move[] LANGUAGE plpgsql AS $$
+-- The due of the earliest delayed job of some queues.
+CREATE FUNCTION {ns}_next_due(p_queues INTEGER[]) RETURNS BIGINT
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (
+        SELECT min(d.due) FROM unnest(p_queues) k(id) CROSS JOIN LATERAL (
+            SELECT due FROM {ns}_delayed WHERE queue = k.id ORDER BY due, no LIMIT 1) d);
+END $$;
+
+-- Let due delayed jobs wait, a bounded number of each queue; tell the due of the earliest that is left.
+CREATE FUNCTION {ns}_promote(
+    p_queues INTEGER[], p_now BIGINT, p_instant BIGINT,
+    OUT o_moves {ns}_move[], OUT o_next_due BIGINT
+) LANGUAGE plpgsql AS $$
 DECLARE
     v_queue INTEGER;
     v_gated TID[];
     v_due BIGINT;
     v_n BIGINT;
-    v_moves {ns}_move[] := '{}';
 BEGIN
+    o_moves := '{}';
     FOREACH v_queue IN ARRAY p_queues LOOP
         SELECT due INTO v_due FROM {ns}_delayed WHERE queue = v_queue ORDER BY due, no LIMIT 1;
-        CONTINUE WHEN NOT FOUND OR v_due > p_instant;
+        CONTINUE WHEN NOT FOUND;
+        o_next_due := least(o_next_due, v_due);
+        CONTINUE WHEN v_due > p_instant;
         WITH p AS MATERIALIZED (
             SELECT ctid AS tid, flags & 384 <> 0 AS gated FROM {ns}_delayed
             WHERE queue = v_queue AND due <= p_instant
@@ -27,12 +40,14 @@ BEGIN
             FROM d
         )
         SELECT (SELECT count(*) FROM d), ARRAY(SELECT tid FROM p WHERE gated) INTO v_n, v_gated;
-        v_moves := v_moves || ROW(v_queue, 1, 0, NULL, v_n, 0, true)::{ns}_move;
+        o_moves := o_moves || ROW(v_queue, 1, 0, NULL, v_n, 0, true)::{ns}_move;
         IF cardinality(v_gated) > 0 THEN
-            v_moves := v_moves || {ns}_promote_gated(v_gated, p_now, p_instant);
+            o_moves := o_moves || {ns}_promote_gated(v_gated, p_now, p_instant);
         END IF;
     END LOOP;
-    RETURN v_moves;
+    IF o_next_due <= p_instant THEN
+        o_next_due := {ns}_next_due(p_queues);
+    END IF;
 END $$;
 
 -- Choose and lock the head of several ranges: whole queues and lanes. What is locked by others is
@@ -140,15 +155,6 @@ BEGIN
     END IF;
 END $$;
 
--- The due of the earliest delayed job of some queues.
-CREATE FUNCTION {ns}_next_due(p_queues INTEGER[]) RETURNS BIGINT
-LANGUAGE plpgsql AS $$
-BEGIN
-    RETURN (
-        SELECT min(d.due) FROM unnest(p_queues) k(id) CROSS JOIN LATERAL (
-            SELECT due FROM {ns}_delayed WHERE queue = k.id ORDER BY due, no LIMIT 1) d);
-END $$;
-
 -- Decide what a claim gets, after `p_moves`: locks the jobs, writes the lease, moves nothing out of
 -- `ready` but what is past its time to live, which is set aside for the reaper (its queue and lane
 -- negated).
@@ -163,6 +169,8 @@ DECLARE
     v_queues INTEGER[];
     v_ttl BOOLEAN;
     v_rated BOOLEAN;
+    v_first INTEGER;
+    v_last INTEGER;
     v_limited BOOLEAN;
     v_gone TID[] := '{}';
     v_head RECORD;
@@ -181,11 +189,15 @@ BEGIN
         WHERE token = p_want->>'lease_id';
         o_again := FOUND;
         IF NOT o_again THEN
-            o_moves := {ns}_promote(v_queues, p_now,
+            v_part := {ns}_promote(v_queues, p_now,
                 greatest(p_now, (p_want->>'as_of')::BIGINT));
+            o_moves := v_part.o_moves;
+            o_next_due := v_part.o_next_due;
         END IF;
     END IF;
-    o_next_due := {ns}_next_due(v_queues);
+    IF o_again OR v_limit <= 0 THEN
+        o_next_due := {ns}_next_due(v_queues);
+    END IF;
     v_limited := EXISTS (SELECT 1 FROM {ns}_limiter WHERE queue = ANY (v_queues));
     IF v_limited THEN
         o_queues := v_queues;
@@ -205,7 +217,8 @@ BEGIN
         END IF;
         RETURN;
     END IF;
-    SELECT bool_or(flags & 64 <> 0), bool_or(flags & 256 <> 0) INTO v_ttl, v_rated
+    SELECT bool_or(flags & 64 <> 0), bool_or(flags & 256 <> 0), min(queue), max(queue)
+    INTO v_ttl, v_rated, v_first, v_last
     FROM {ns}_ready WHERE ctid = ANY (o_tids);
     IF v_ttl THEN
         v_gone := ARRAY(
@@ -247,9 +260,14 @@ BEGIN
             SELECT ctid FROM {ns}_lease WHERE no < o_fence - 1000 AND held <= 0
             FOR UPDATE SKIP LOCKED));
     END IF;
-    o_moves := o_moves || ARRAY(
-        SELECT ROW(queue, 0, 3, 1, count(*), 0, false)::{ns}_move
-        FROM {ns}_ready WHERE ctid = ANY (o_tids) GROUP BY queue);
+    IF v_first = v_last THEN
+        o_moves := o_moves
+            || ROW(v_first, 0, 3, 1, cardinality(o_tids), 0, false)::{ns}_move;
+    ELSE
+        o_moves := o_moves || ARRAY(
+            SELECT ROW(queue, 0, 3, 1, count(*), 0, false)::{ns}_move
+            FROM {ns}_ready WHERE ctid = ANY (o_tids) GROUP BY queue);
+    END IF;
     IF p_listening THEN
         o_told := ARRAY(
             SELECT ROW('active', q.name, j.id, l.name, p_want->>'worker', r.failures + 1, NULL,
