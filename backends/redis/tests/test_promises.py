@@ -57,6 +57,30 @@ def test_a_fact_that_breaks_a_promise_is_a_warning_and_refused(
     assert "s3cret" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("facts", "is_mended"),
+    [
+        ({"redis_version": "6.2.19"}, False),
+        ({"redis_version": "6.2.20"}, True),
+        ({"redis_version": "7.0.15"}, False),
+        ({"redis_version": "8.2.1"}, False),
+        ({"redis_version": "8.2.2"}, True),
+        ({"redis_version": "8.4.0"}, True),
+        ({"redis_version": "7.2.4", "valkey_version": "8.0.5"}, False),
+        ({"redis_version": "7.2.4", "valkey_version": "9.0.0"}, True),
+        ({"redis_version": "7.2.4", "valkey_version": "9.1.0-rc1"}, True),
+    ],
+)
+def test_a_server_whose_scripts_can_get_out_of_lua_is_told_of_and_not_refused(
+    facts: dict[str, object], is_mended: bool
+) -> None:
+    findings = findings_of({**STRONG, **facts}, "always")
+    (version,) = [each for each in findings if each.subject == "version"]
+    assert version.severity is (Severity.OK if is_mended else Severity.ADVICE)
+    assert ("CVE-2025-49844" in version.text) is not is_mended
+    refuse_weak(BackendUrl.parse("redis://host"), findings)
+
+
 def test_appendfsync_no_is_a_warning() -> None:
     assert weak(findings_of(STRONG, "no")) == ["durability"]
 
@@ -105,7 +129,7 @@ async def test_strict_refuses_a_real_server_until_it_keeps_what_it_is_given(
             said = {each.subject: each.text for each in await backend.inspect()}
             assert "everysec" in said["durability"]
             health = await backend.ping()
-            assert said["version"] == f"{health.product} {health.version}"
+            assert said["version"].startswith(f"{health.product} {health.version}")
         client.execute_command("REPLICAOF", "127.0.0.1", "1")
         with pytest.raises(WeakStorage, match="name its primary"):
             await at(careless.url, strict="true").open()

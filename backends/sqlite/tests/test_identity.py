@@ -9,7 +9,7 @@ import pytest
 from backends.sqlite.tests.handles import at
 
 from jobyard import QueueService
-from jobyard.errors import StoreCorrupt
+from jobyard.errors import BackendUnavailable, StoreCorrupt
 
 
 @pytest.mark.parametrize("end", ["-wal", "-shm", ""])
@@ -52,6 +52,36 @@ async def test_a_process_that_is_started_anew_works_on_the_copy(tmp_path: Path) 
     async with service:
         later = await service.add_job("q", "n")
         assert [job.id for job in await service.list_jobs("q")] == [kept.id, later.id]
+
+
+@pytest.mark.parametrize("end", ["", "-wal", "-shm"])
+async def test_a_path_that_is_a_symbolic_link_is_followed_or_refused(
+    tmp_path: Path, end: str
+) -> None:
+    real, path = tmp_path / "real.db", tmp_path / "jobs.db"
+    async with QueueService(f"sqlite:///{real}") as service:
+        await service.add_job("q", "n")
+    if end:
+        shutil.copy(real, path)
+        path.with_name(f"jobs.db{end}").symlink_to(tmp_path / "elsewhere")
+    else:
+        path.symlink_to(real)
+        async with QueueService(f"sqlite:///{path}") as service:
+            assert len(await service.list_jobs("q")) == 1
+    with pytest.raises(BackendUnavailable, match=f"jobs.db{end} is a symbolic link") as caught:
+        await QueueService(f"sqlite:///{path}?symlinks=refuse").open()
+    assert not caught.value.transient
+    assert not (tmp_path / "elsewhere").exists()
+
+
+async def test_a_symbolic_link_that_comes_in_the_place_of_the_file_is_told(tmp_path: Path) -> None:
+    path, moved = tmp_path / "jobs.db", tmp_path / "moved.db"
+    async with QueueService(f"sqlite:///{path}?symlinks=refuse") as service:
+        await service.add_job("q", "n")
+        path.rename(moved)
+        path.symlink_to(moved)
+        with pytest.raises(StoreCorrupt, match="was replaced"):
+            await service.add_job("q", "n")
 
 
 async def test_a_process_that_changes_its_folder_works_on(

@@ -15,6 +15,24 @@ OLDEST: Final = (6, 2)
 """The oldest Redis that has all the commands of the scripts."""
 
 
+MENDED: Final[Mapping[str, Mapping[tuple[int, int], int]]] = {
+    "Redis": {(6, 2): 20, (7, 2): 11, (7, 4): 6, (8, 0): 4, (8, 2): 2},
+    "Valkey": {(7, 2): 11, (8, 0): 6, (8, 1): 4},
+}
+"""The first releases, one a branch, in which no script can get out of Lua; later branches are."""
+
+
+def is_mended(product: str, version: str) -> bool:
+    """Tell whether a release has what keeps scripts in; one that cannot be read counts as if."""
+    try:
+        major, minor, patch = map(int, version.split("."))
+    except ValueError:
+        return True
+    branches = MENDED[product]
+    first = branches.get((major, minor))
+    return (major, minor) > max(branches) if first is None else patch >= first
+
+
 def version_of(info: Facts) -> tuple[int, int]:
     """Tell which version of Redis the server is, or is as good as; 0.0 if it does not tell."""
     major, minor, *_ = str(info.get("redis_version", "0.0")).split(".")
@@ -68,7 +86,15 @@ def _untold(subject: str, what: str) -> Finding:
 def _version(info: Facts) -> Finding:
     if version_of(info) == (0, 0):
         return _untold("version", "what it is")
-    return _fine("version", " ".join(product_of(info)))
+    product, version = product_of(info)
+    if not is_mended(product, version):
+        return Finding(
+            subject="version",
+            severity=Severity.ADVICE,
+            text=f"{product} {version}: who may run scripts on it may run any code on its machine "
+            "(CVE-2025-49844, CVE-2024-46981), unless its packager has mended it; upgrade it",
+        )
+    return _fine("version", f"{product} {version}")
 
 
 def _persistence(info: Facts, appendfsync: str | None) -> Finding:

@@ -167,6 +167,13 @@ def check_folder(path: Path) -> None:
         )
 
 
+def refuse_links(path: Path) -> None:
+    """Raise `BackendUnavailable` if the file, or one of those beside it, is a symbolic link."""
+    for place in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        if place.is_symlink():
+            raise misplaced(f"{place} is a symbolic link, which symlinks=refuse in the URL forbids")
+
+
 def connect(path: Path | None) -> sqlite3.Connection:
     """Open a connection that any thread may use, to a file that there is."""
     if path is not None and not path.exists():

@@ -16,12 +16,14 @@ class SqliteOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     `durability=fast` lets the last commits be lost in a power cut (never in a crash of a process).
     `busy_timeout` is for how many seconds a call waits while other processes write. With
-    `wakeup=off` workers of other processes are not woken; they find new jobs when they poll.
+    `wakeup=off` workers of other processes are not woken; they find new jobs when they poll. With
+    `symlinks=refuse` the file, and those beside it, may not be symbolic links.
     """
 
     durability: Literal["full", "fast"] = "full"
     busy_timeout: float = 10.0
     wakeup: Literal["auto", "off"] = "auto"
+    symlinks: Literal["follow", "refuse"] = "follow"
 
 
 def path_of(url: BackendUrl) -> Path | None:

@@ -21,6 +21,7 @@ from jobyard_sqlite.connection import (
     cursor_of,
     keep_log,
     make_private,
+    refuse_links,
     settle_in,
     settle_in_reader,
     translated,
@@ -74,7 +75,10 @@ class Store:
         self.clock = clock
         self.bell = Bell(path, namespace, enabled=options.wakeup == "auto")
         self._given = connection
-        self._identity = None if path is None or connection is not None else Identity(path)
+        self._follows = options.symlinks == "follow"
+        self._identity = (
+            None if path is None or connection is not None else Identity(path, follow=self._follows)
+        )
         self._statements = Statements.of(namespace)
         self._lanes = Lanes()
         self._home = Home()
@@ -92,6 +96,7 @@ class Store:
         try:
             if self._given is None and self.path is not None:
                 check_folder(self.path)
+                self._check_links()
                 self._reader = self._thread("reader")
             if self.path is None or self.path.exists():
                 await self._writer.call(self._open_writer)
@@ -99,6 +104,10 @@ class Store:
         except BaseException:
             await self.close()
             raise
+
+    def _check_links(self) -> None:
+        if self.path is not None and not self._follows:
+            refuse_links(self.path)
 
     def _thread(self, role: str) -> Thread:
         thread = Thread(f"jobyard-sqlite-{role}", self._loop)
@@ -113,6 +122,7 @@ class Store:
     def _create(self) -> None:
         with translating():
             if self.path is not None:
+                self._check_links()
                 make_private(self.path)
             connection = self._open_writer().connection
             if self._given is None:
@@ -149,6 +159,7 @@ class Store:
         with translating():
             connection = given or connect(self.path)
             try:
+                self._check_links()  # once more: what was opened is what was looked at
                 self._patiently(lambda: settle(connection))
             except BaseException:
                 if given is None:
