@@ -72,6 +72,7 @@ REFUSALS: Final = re.compile(
     r"authentication failed|no password supplied|no pg_hba\.conf entry"
     r"|(role|database) \"[^\"]*\" does not exist|is not permitted to log in"
     r"|permission denied for database|does not support SSL|certificate verify failed"
+    r"|server certificate for .* does not match host name"
 )
 """What a server, or the driver, says when it will not have the user, the password or the database.
 

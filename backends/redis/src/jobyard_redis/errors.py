@@ -16,6 +16,9 @@ from jobyard.errors import (
 from jobyard.url import BackendUrl
 
 BUSY: Final = ("BUSY ", "Script killed by user")
+UNTRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"
+"""What the ssl module says of a certificate of nobody it knows, or for another host."""
+
 CORRUPT: Final = "WRONGTYPE "
 FULL: Final = ("OOM ", "MISCONF ")
 AWAY: Final = ("LOADING ", "READONLY ", "MASTERDOWN ", "NOREPLICAS ", "UNBLOCKED ")
@@ -25,6 +28,8 @@ but errors of a script's commands carry their code behind some words."""
 
 def meaning_of(error: Exception, url: BackendUrl) -> BackendError:
     """Tell what an error of the driver's means to a caller."""
+    if UNTRUSTED in str(error):
+        return BackendError(f"{url} shows a certificate that is not accepted: {error}")
     return _meaning_of_class(error, url) or _meaning_of_words(str(error), url)
 
 
