@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
@@ -73,7 +74,7 @@ async def in_tls(
         await asyncio.gather(_forward(reader, upstream), _forward(answers, writer))
 
     listening = await asyncio.start_server(
-        serve, "localhost", 0, ssl=None if asked else context, family=2
+        serve, "localhost", 0, ssl=None if asked else context, family=socket.AF_INET
     )
     try:
         yield listening.sockets[0].getsockname()[1]

@@ -83,7 +83,7 @@ async def test_workers_go_on_when_the_pooler_does_and_nothing_is_lost(
     url = pooler.url(database)
     async with (
         QueueService(own.url(database)) as service,
-        QueueService(f"{url}&timeout=2") as producing,
+        QueueService(f"{url}&timeout=5") as producing,
     ):
         await endure(
             service, producing, url, tmp_path / "runs", lambda producer: harm(pooler, producer)

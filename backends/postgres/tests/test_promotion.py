@@ -174,7 +174,7 @@ async def test_a_worker_goes_on_with_the_standby_that_took_over(pair: Pair) -> N
         assert await finding(reader) == (Severity.WARNING, STANDBY)
         with pytest.raises(BackendUnavailable, match="standby"):
             await reader.migrate()
-    async with service, asyncio.timeout(PATIENCE):
+    async with service, asyncio.timeout(2 * PATIENCE):
         assert "primary with 1 standbys" in (await finding(service))[1]
         with pair.primary.connect() as connection:
             connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
