@@ -1,4 +1,4 @@
-"""Builds the six wheels and tries them in an environment that has nothing else of the checkout.
+"""Builds the six distributions, and tries their wheels where nothing else of the checkout is.
 
     python tools/wheels.py [--keep DIR]
 
@@ -39,9 +39,12 @@ def run(command: Sequence[str | Path], *, inside: Path = ROOT) -> None:
 
 
 def build(folder: Path) -> list[Path]:
-    """Builds the wheels of all distributions."""
+    """Builds the sources of all distributions, and from those alone the wheels."""
+    for place in PLACES:
+        hatch = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", folder]
+        run(hatch, inside=ROOT / place)
     pip = [sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "--no-build-isolation"]
-    run([*pip, "-w", folder, *(ROOT / place for place in PLACES)])
+    run([*pip, "-w", folder, *sorted(folder.glob("*.tar.gz"))])
     return sorted(folder.glob("*.whl"))
 
 
