@@ -25,6 +25,9 @@ def progress_bar(what: str, total: int | None) -> Iterator[Advance]:
     from jobyard.cli.output import make_console  # noqa: PLC0415
 
     console = make_console(to_stderr=True)
+    if not console.is_terminal:
+        yield lambda _done, _facts: None
+        return
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -33,7 +36,6 @@ def progress_bar(what: str, total: int | None) -> Iterator[Advance]:
         TextColumn("{task.fields[facts]}"),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
     ) as progress:
         task = progress.add_task(what, total=total, facts="")
 
