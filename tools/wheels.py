@@ -41,8 +41,8 @@ def run(command: Sequence[str | Path], *, inside: Path = ROOT) -> None:
 def build(folder: Path) -> list[Path]:
     """Builds the sources of all distributions, and from those alone the wheels."""
     for place in PLACES:
-        hatch = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", folder]
-        run(hatch, inside=ROOT / place)
+        hatch: list[str | Path] = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d"]
+        run([*hatch, folder], inside=ROOT / place)
     pip = [sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "--no-build-isolation"]
     run([*pip, "-w", folder, *sorted(folder.glob("*.tar.gz"))])
     return sorted(folder.glob("*.whl"))

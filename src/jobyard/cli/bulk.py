@@ -101,7 +101,7 @@ def chunks(source: IO[bytes], bulk: Bulk, totals: Totals) -> Iterator[Chunk]:
             try:
                 chunk.jobs.append(read_line(text, number, bulk))
                 chunk.lines.append(number)
-            except (ValueError, typer.BadParameter) as error:
+            except (ValueError, msgspec.MsgspecError, typer.BadParameter) as error:
                 raise _refused([number], str(error), totals) from None
         chunk.size += len(text)
         if chunk.is_full:

@@ -45,7 +45,7 @@ class Screen:
             TextColumn("{task.fields[facts]}"),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
+            disable=not console.is_terminal,  # an older rich ends one with an empty line even so
             expand=True,
         )
         self._task: TaskID | None = None
@@ -55,7 +55,8 @@ class Screen:
     def __enter__(self) -> Self:
         """Begin to draw progress; the times told count from here."""
         self._began = time.monotonic()
-        self._progress.start()
+        if self.console.is_terminal:
+            self._progress.start()
         return self
 
     def __exit__(
@@ -65,7 +66,8 @@ class Screen:
         trace: TracebackType | None,
     ) -> None:
         """Draw no more."""
-        self._progress.stop()
+        if self.console.is_terminal:
+            self._progress.stop()
 
     @property
     def elapsed(self) -> float:
