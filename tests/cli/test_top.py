@@ -225,6 +225,26 @@ def test_in_a_terminal_it_refreshes_until_ctrl_c(command: list[str], store, url:
     assert b"\x1b[?1049l" in seen + rest  # which it leaves
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_terminal_that_draws_nothing_anew_is_shown_it_once(
+    command: list[str], store, url: str
+) -> None:
+    store(busy)
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*command, "top", url],
+        stdin=theirs,
+        stdout=theirs,
+        env={**os.environ, "COLUMNS": "80", "TERM": "dumb"},
+    )
+    os.close(theirs)
+    seen = drained(ours)
+    os.close(ours)
+    assert process.wait() == 0
+    assert b"latest failures" in seen
+    assert b"\x1b" not in seen
+
+
 def drained(terminal: int) -> bytes:
     """Reads what a terminal still holds: the other side may wait for that."""
     rest = b""

@@ -44,7 +44,8 @@ def top(
 ) -> None:
     """Watch queues, rates, workers and the latest failures, until Ctrl-C.
 
-    Where the output is no terminal, and with --json, it prints what there is once.
+    Where the output is no terminal, or one that can draw nothing anew (TERM=dumb), and with --json,
+    it prints what there is once.
     """
     if interval < LEAST_SECONDS:
         msg = f"it is at least {LEAST_SECONDS} s"
@@ -54,7 +55,8 @@ def top(
     async def show(service: QueueService) -> None:
         from jobyard.cli.snapshot import Rates, take_snapshot  # noqa: PLC0415 - as rich
 
-        if as_json or once or not console.is_terminal:
+        redraws = console.is_terminal and not console.is_dumb_terminal
+        if as_json or once or not redraws:
             show_once(await take_snapshot(service, Rates()), console, as_json=as_json)
         else:
             await watch(service, console, interval)
