@@ -184,7 +184,7 @@ def long(result: Result, in_memory: Result | None = None) -> Iterator[str]:
     yield from stores_tables(result, "")
     if in_memory is not None:
         yield ""
-        yield "### Where an fsync costs nothing"
+        yield "## Where an fsync costs nothing"
         yield ""
         yield (
             "The same on a file system in memory. It favours those that commit once for each job, "
@@ -193,7 +193,7 @@ def long(result: Result, in_memory: Result | None = None) -> Iterator[str]:
         yield from stores_tables(in_memory, ", in memory")
     yield from alone()
     yield ""
-    yield "### How it was measured"
+    yield "## How it was measured"
     yield ""
     for told in (result.told, in_memory.told if in_memory else None):
         if told is not None:
@@ -240,7 +240,7 @@ def alone() -> Iterator[str]:
                 key = (figure["work"], figure["name"], figure["unit"])
                 figures.setdefault(key, {})[store] = Figure(figure["values"], {})
     yield ""
-    yield "### Alone: at rest, starting, at size"
+    yield "## Alone: at rest, starting, at size"
     yield ""
     yield "| work | figure | unit | " + " | ".join(STORES[store] for store in told) + " |"
     yield "|---|---|---|" + "---|" * len(told)
@@ -257,7 +257,7 @@ def store_tables(result: Result, store: str, name: str) -> Iterator[str]:
     """Write the tables of one store."""
     about = result.told["stores"][store]
     yield ""
-    yield f"### {name}"
+    yield f"## {name}"
     yield ""
     yield f"{about['product']}, {about['settings']}. Jobs a second, bytes a waiting job, ms."
     yield ""
