@@ -1,6 +1,6 @@
 """Builds the six distributions, and tries their wheels where nothing else of the checkout is.
 
-    python tools/wheels.py [--keep DIR]
+    python tools/wheels.py [--keep DIR [--build-only]]
 
 What works only because the checkout is there fails here: a file that is not packed, an import
 that no distribution asks for, an entry point that is misspelt.
@@ -86,7 +86,9 @@ def main() -> int:
     """Runs the script; returns the exit code."""
     parser = argparse.ArgumentParser(description="Build the wheels and try them.")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave the wheels in DIR")
-    keep = parser.parse_args().keep
+    parser.add_argument("--build-only", action="store_true", help="do not try them")
+    given = parser.parse_args()
+    keep = given.keep
     with tempfile.TemporaryDirectory(prefix="jobyard-wheels-") as temporary:
         folder = Path(temporary)
         target = keep.resolve() if keep else folder / "wheels"
@@ -98,6 +100,8 @@ def main() -> int:
         if faults:
             print(*faults, sep="\n")
             return 1
+        if given.build_only:
+            return 0
         try:
             try_out(wheels, folder)
         except subprocess.CalledProcessError as failure:
