@@ -29,16 +29,15 @@ from jobyard.hookspecs import hookimpl
 from jobyard.plugins import BackendType
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-
 @hookimpl
 def jobyard_backends():
     return [BackendType(schemes=("careless",), summary="", load="careless:CarelessBackend")]
 """
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 @pytest.fixture
