@@ -136,6 +136,21 @@ def rate_whose_starts_are_known_roughly(tale: Tale) -> None:
     tale.records[place] = msgspec.structs.replace(asked, store_at=old)
 
 
+def rate_given_on_at_a_later_reading(tale: Tale) -> None:
+    """A reap let the third job on when the period was over; who took it brought an old reading."""
+    tale.add("j1", "j2", "j3", rate="r", slots=2, per_ms=90, plain=False)
+    tale.claim("j1", 1, ttl=500)
+    tale.claim("j3", 2, ttl=500)
+    old = tale.now
+    tale.now += 200
+    tale.op(Kind.REAP, told=(), limit=10, who="r")
+    place = len(tale.records)
+    tale.claim("j2", 3, who="w2")
+    tale.records[place:] = [
+        msgspec.structs.replace(each, store_at=old) for each in tale.records[place:]
+    ]
+
+
 def extended_where_nobody_heard(tale: Tale) -> None:
     """The reap came after the lease's first end, and perhaps not after that of its extension."""
     tale.add("j1", "j2")
@@ -234,6 +249,7 @@ def group_by_priority(tale: Tale) -> None:
         group_by_priority,
         claim_repeated_after_its_lease_was_reaped,
         rate_whose_starts_are_known_roughly,
+        rate_given_on_at_a_later_reading,
         answer_of_a_settle_lost,
         settle_repeated_after_a_lost_answer,
         add_without_an_answer,

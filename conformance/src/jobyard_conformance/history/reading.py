@@ -19,6 +19,11 @@ __all__ = ["ALONE", "History", "Op", "assemble", "read_history", "read_records",
 ALONE: Final = frozenset({Kind.START, Kind.EFFECT, Kind.LEAVE, Kind.FAULT, Kind.FINAL})
 """What is written down as one record."""
 
+LETTING_ON: Final = frozenset(
+    {Kind.ADD, Kind.SETTLE, Kind.REAP, Kind.CHANGE, Kind.CONTROL, Kind.SWEEP, Kind.FIRE}
+)
+"""What lets jobs on beside a claim: a place given on, a slot that has come free, a job revived."""
+
 DECODER: Final = msgspec.json.Decoder(Record)
 
 
@@ -60,6 +65,12 @@ class Op:
         return self.answer is None or self.answer.phase is not Phase.FAIL
 
     @property
+    def tells_time(self) -> bool:
+        """Whether jobs may have been let on at its time: each brings one where a clock is given."""
+        given = self.invoke.store_at is not None
+        return self.kind is Kind.CLAIM or (given and self.kind in LETTING_ON)
+
+    @property
     def notes(self) -> Sequence[JobNote]:
         """What it was told about jobs, or asked if it was told nothing."""
         told = self.answer if self.was_answered else self.invoke
@@ -73,6 +84,10 @@ class History:
     ops: Sequence[Op]
     by_job: dict[str, list[tuple[Op, JobNote]]] = field(default_factory=dict)
     by_kind: dict[Kind, list[Op]] = field(default_factory=dict)
+    asked: list[int] = field(default_factory=list)
+    """When each operation was asked that told the store a time, or was told one."""
+    seen: list[float] = field(default_factory=list)
+    """The latest time that the store can have been told by then."""
 
     def __post_init__(self) -> None:
         """Sort by job, and bound the store's time of each operation."""
@@ -82,6 +97,9 @@ class History:
             for note in op.notes:
                 self.by_job.setdefault(note.id, []).append((op, note))
         _bound(self.ops)
+        telling = [op for op in self.ops if op.tells_time]
+        self.asked = [op.begin for op in telling]
+        self.seen = list(accumulate((op.latest for op in telling), max))
 
     def of_kind(self, *kinds: Kind) -> Iterator[Op]:
         """Give the operations of some kinds, each in the order asked."""
@@ -126,13 +144,13 @@ def _told(op: Op) -> int:
 
 
 def seen_until(history: History, end: float) -> float:
-    """Tell the latest time that a claim asked before an instant can have told the store.
+    """Tell the latest time that the store can have been told by what was asked before an instant.
 
     Sessions that share a clock may each bring another reading of it: a job that one of them made
-    due is given to the next, whatever its own reading.
+    due, or let on, is given to the next, whatever its own reading.
     """
-    claims = history.of_kind(Kind.CLAIM)
-    return max((op.latest for op in claims if op.begin < end), default=-math.inf)
+    place = bisect_left(history.asked, end)
+    return history.seen[place - 1] if place else -math.inf
 
 
 def read_records(path: Path) -> list[Record]:
