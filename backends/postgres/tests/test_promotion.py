@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
 from backends.postgres.tests.standby import Standby, either
+from tests.faults.handles import opened
 from tests.patience import PATIENCE
 
 from jobyard import Job, QueueService
+from jobyard.backend import Backend
 from jobyard.clock import ManualClock
 from jobyard.errors import BackendUnavailable
 from jobyard.health import Severity
 from jobyard.lease import Done, Hold, Lease, Settled, Source
-from jobyard.url import BackendUrl
 from jobyard_conformance.builders import QUEUE, settlement, spec, specs, want
-from jobyard_postgres.backend import PostgresBackend
 from jobyard_postgres.throwaway import FAST, Server
 
 TAIL = 100
@@ -50,29 +49,18 @@ def pair() -> Iterator[Pair]:
             yield Pair(primary, standby, either(primary, standby, database="jobs"))
 
 
-@asynccontextmanager
-async def opened(url: str, clock: ManualClock) -> AsyncIterator[PostgresBackend]:
-    handle = PostgresBackend(BackendUrl.parse(url), clock=clock)
-    try:
-        await handle.open()
-        await handle.prepare()
-        yield handle
-    finally:
-        await handle.close()
-
-
-async def one(handle: PostgresBackend, name: str) -> Lease:
+async def one(handle: Backend, name: str) -> Lease:
     """Claim the one job of a name."""
     source = Source(queue=QUEUE, names=(name,))
     (lease,) = (await handle.claim(want(source, limit=1, ttl_ms=5_000))).leases
     return lease
 
 
-async def ids(handle: PostgresBackend, *job_ids: str) -> list[str | None]:
+async def ids(handle: Backend, *job_ids: str) -> list[str | None]:
     return [job.id if job else None for job in await handle.get(job_ids)]
 
 
-async def reconnect(handle: PostgresBackend) -> None:
+async def reconnect(handle: Backend) -> None:
     """Ask until the connections that died with the primary are replaced."""
     async with asyncio.timeout(PATIENCE):
         while True:
@@ -87,7 +75,7 @@ async def reconnect(handle: PostgresBackend) -> None:
 @pytest.mark.case("N16")
 async def test_only_what_was_not_copied_is_missing_and_a_stale_settle_is_lost(pair: Pair) -> None:
     clock = ManualClock()
-    async with opened(pair.url, clock) as handle:
+    async with opened(pair.url, clock=clock) as handle:
         await handle.add([(spec("ended", name="ended"),), (spec("settled", name="settled"),)])
         await handle.add([(spec("held", name="held"),)])
         await handle.add([tuple(spec(f"j{n}", name=f"n{n}") for n in range(TAIL))])
@@ -140,7 +128,7 @@ async def test_only_what_was_not_copied_is_missing_and_a_stale_settle_is_lost(pa
 @pytest.mark.case("N16")
 async def test_a_handle_mistakes_no_kind_of_job_for_one_of_the_lost_tail(pair: Pair) -> None:
     """Its memory of what has which number is older than the server that it goes on with."""
-    async with opened(pair.url, ManualClock()) as handle:
+    async with opened(pair.url, clock=ManualClock()) as handle:
         await asyncio.to_thread(pair.standby.catch_up)
         await asyncio.to_thread(pair.standby.cut_off)
         for n in range(TAIL):

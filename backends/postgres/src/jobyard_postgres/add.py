@@ -54,15 +54,15 @@ async def add(
         row = await _step(store, joined, "add_one", (*head, *_scalars(specs[0])))
         now, fired, listening, fresh, states = row
         found = _answers(specs, now, fresh, states)
-    elif any(map(is_tied, specs)):
-        if joined is not None:
-            await joined.check_isolation()
-        asked = (*head, *(tick or (None, None, None)), *_arrays(specs))
-        fired, listening, woken, found = await _add_tied(store, asked, units, joined)
     else:
         asked = (*head, *(tick or (None, None, None)), *_arrays(specs))
-        now, fired, listening, fresh, states = await _step(store, joined, "add", asked)
-        found = _answers(specs, now, fresh, states) if fired else []
+        if any(map(is_tied, specs)):
+            if joined is not None:
+                await joined.check_isolation()
+            fired, listening, woken, found = await _add_tied(store, asked, units, joined)
+        else:
+            now, fired, listening, fresh, states = await _step(store, joined, "add", asked)
+            found = _answers(specs, now, fresh, states) if fired else []
     if not fired:
         return None
     queues = {spec.queue for spec in specs}.union(woken)

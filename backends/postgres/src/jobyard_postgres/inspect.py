@@ -67,7 +67,7 @@ async def inspect(store: Store) -> tuple[Finding, ...]:
             ),
         )
     )
-    if await store.is_pooled():
+    if store.is_pooled:
         findings += _pooled(store)
     if store.options.listen == "off":
         findings.append(

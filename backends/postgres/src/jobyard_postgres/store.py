@@ -64,6 +64,11 @@ class Store:
         self._prepare_after = None if place.options.prepare == "off" else PREPARE_AFTER
         self.isolation = ""
         """The level that the database gives a transaction which asks for none."""
+        self.is_pooled = False
+        """Whether something between here and the server shares connections out.
+
+        A pooler tells each client a number of its own for the server process.
+        """
         self._calls: dict[tuple[str, int], bytes] = {}
         self._lanes: dict[int, tuple[str, str, str]] = {}
         self.bell = Bell(self._listen, self._notify, f"{self.schema}.{namespace}")
@@ -80,10 +85,10 @@ class Store:
                     "SELECT current_setting('transaction_isolation'), pg_backend_pid()"
                 )
                 ((self.isolation, pid),) = await cursor.fetchall()
-                is_pooled = pid != connection.info.backend_pid
+                self.is_pooled = pid != connection.info.backend_pid
         # Steps look anew after each wait for a lock, which other levels of isolation forbid.
         self._begins = self.isolation != "read committed"
-        if is_pooled and self.options.prepare == "auto":
+        if self.is_pooled and self.options.prepare == "auto":
             self._prepare_after = None
 
     async def rehearse(self) -> None:
@@ -204,19 +209,6 @@ class Store:
                 return answer
         except TimeoutError as error:
             raise BackendUnavailable(f"the server did not answer within {seconds:g} s") from error
-
-    async def is_pooled(self) -> bool:
-        """Tell whether something between here and the server shares connections out.
-
-        A pooler tells each client a number of its own for the server process.
-        """
-
-        async def ask(connection: AsyncConnection) -> bool:
-            cursor = await connection.execute("SELECT pg_backend_pid()")
-            row = await cursor.fetchone()
-            return row is None or row[0] != connection.info.backend_pid
-
-        return await self.work(ask)
 
     # -- what steps need
 

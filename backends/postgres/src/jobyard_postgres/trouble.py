@@ -18,6 +18,7 @@ from jobyard.errors import (
     StoreCorrupt,
     StoreFull,
 )
+from jobyard_sql.migrations import OTHER_TABLES
 
 
 class Overtaken(BackendError):
@@ -39,11 +40,6 @@ function that has changed since: it was not begun.
 TRIES: Final = 6
 """How often a step is begun that others undo."""
 
-UNKNOWN: Final = (
-    "the namespace is not prepared, or a newer jobyard has migrated it: migrate it, or upgrade "
-    "this process"
-)
-
 MEANINGS: Final[dict[str, tuple[type[JobyardError], str]]] = {
     "40001": (StoreBusy, "other steps changed the same rows each time"),
     "40P01": (StoreBusy, "other steps locked the same rows in another order each time"),
@@ -59,10 +55,10 @@ MEANINGS: Final[dict[str, tuple[type[JobyardError], str]]] = {
     "57P02": (BackendUnavailable, "the server crashed"),
     "57P03": (BackendUnavailable, "the server is starting up or shutting down"),
     "57P05": (BackendUnavailable, "the server ended a connection that was idle"),
-    "42P01": (StorageNotPrepared, UNKNOWN),
-    "42883": (StorageNotPrepared, UNKNOWN),
-    "42703": (StorageNotPrepared, UNKNOWN),
-    "3F000": (StorageNotPrepared, UNKNOWN),
+    "42P01": (StorageNotPrepared, OTHER_TABLES),
+    "42883": (StorageNotPrepared, OTHER_TABLES),
+    "42703": (StorageNotPrepared, OTHER_TABLES),
+    "3F000": (StorageNotPrepared, OTHER_TABLES),
     "XX001": (StoreCorrupt, "a table or an index is damaged"),
     "XX002": (StoreCorrupt, "an index is damaged"),
 }

@@ -22,6 +22,7 @@ from jobyard.errors import (
     StoreCorrupt,
     StoreFull,
 )
+from jobyard_sql.migrations import OTHER_TABLES
 from jobyard_sqlite.place import SqliteOptions
 
 SQL_LOG: Final = logging.getLogger("jobyard.sqlite.sql")
@@ -100,10 +101,7 @@ def translated(error: sqlite3.Error) -> JobyardError:
         return kind(text)
     text = str(error)
     if any(word in text for word in MISSING):
-        return StorageNotPrepared(
-            "the namespace is not prepared, or a newer jobyard has migrated it: migrate it, or "
-            "upgrade this process"
-        )
+        return StorageNotPrepared(OTHER_TABLES)
     if "created in a thread" in text:
         return ConfigError(
             "the connection must be made with sqlite3.connect(…, check_same_thread=False): "

@@ -13,12 +13,19 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib import resources
+from typing import Final
 
 import msgspec
 
 from jobyard_sql.flavor import Flavor
 
-__all__ = ["Migration", "migrations", "schema_sql"]
+__all__ = ["OTHER_TABLES", "Migration", "migrations", "schema_sql"]
+
+OTHER_TABLES: Final = (
+    "the namespace is not prepared, or a newer jobyard has migrated it: migrate it, or upgrade "
+    "this process"
+)
+"""What is said when a statement finds no such table, column or function."""
 
 
 class Migration(msgspec.Struct, frozen=True, kw_only=True):
