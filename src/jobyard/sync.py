@@ -808,7 +808,7 @@ class QueueService:
         return found
 
     def worker_begins(self) -> None:
-        """Call the hooks of the start, before the first worker."""
+        """Let listeners hear its first beat, and call the hooks of the start before the first."""
         self._block(self._inner.worker_begins)
 
     def worker_has_ended(self) -> None:
@@ -1399,7 +1399,8 @@ class QueueService:
 
         The listener is a plain function or a coroutine function; it may be called for what happens
         in any process. An event that happens after an awaited call of this service which follows
-        `on` is not missed; an add `within` a transaction is no such call.
+        `on` is not missed, nor one of a worker of it that begins afterwards; an add `within` a
+        transaction is no such call.
         """
         found: Listener = self._caller.in_loop(lambda: self._inner.on(event, listener))
         return found

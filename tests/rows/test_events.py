@@ -54,6 +54,45 @@ async def test_k131_events_of_other_services_say_who_and_what(make, record) -> N
     assert mine[3].data == "done"
 
 
+@pytest.mark.parametrize("url", ["memory"], indirect=True)
+async def test_k131_a_worker_is_heard_from_its_first_beat(
+    service: QueueService, record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscribe = service.backend.subscribe
+
+    async def late(*which: str, ttl_ms: int) -> str:
+        for _ in range(1_000):
+            await asyncio.sleep(0)
+        return await subscribe(*which, ttl_ms=ttl_ms)
+
+    monkeypatch.setattr(service.backend, "subscribe", late)
+    seen = record(service)
+    async with service.worker(name="w"):
+        (started,) = await seen.until("worker_started")
+    assert started.worker_id is not None
+    assert started.worker_id.startswith("w:")
+
+
+@pytest.mark.parametrize("url", ["memory"], indirect=True)
+async def test_k131_a_store_that_is_away_stops_no_worker_for_its_listeners(
+    service: QueueService, record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscribe, is_away = service.backend.subscribe, asyncio.Event()
+
+    async def away(*which: str, ttl_ms: int) -> str:
+        if is_away.is_set():
+            return await subscribe(*which, ttl_ms=ttl_ms)
+        is_away.set()
+        raise StoreBusy("away")
+
+    monkeypatch.setattr(service.backend, "subscribe", away)
+    seen = record(service)
+    async with service.worker():
+        await is_away.wait()
+        await service.list_queues()  # asks anew
+    await seen.until("worker_stopped")
+
+
 async def test_k131_events_of_ends_that_are_no_success(make, record) -> None:
     service, other = await make(), await make()
     seen = record(other)

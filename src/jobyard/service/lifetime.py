@@ -233,7 +233,8 @@ class Lifetime:
 
         The listener is a plain function or a coroutine function; it may be called for what happens
         in any process. An event that happens after an awaited call of this service which follows
-        `on` is not missed; an add `within` a transaction is no such call.
+        `on` is not missed, nor one of a worker of it that begins afterwards; an add `within` a
+        transaction is no such call.
         """
         self._announcer.on(event, listener)
         return listener

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Literal, TypeVar, Unpack, cast
 from weakref import WeakSet
@@ -11,7 +12,7 @@ from jobyard.backend import Backend
 from jobyard.clock import Clock
 from jobyard.definition import Define, Definition
 from jobyard.durations import Duration, to_ms
-from jobyard.errors import ConfigError
+from jobyard.errors import BackendError, ConfigError
 from jobyard.flowcontrol import RateLimit
 from jobyard.handle import Job
 from jobyard.handlers import BatchOptions, Handler, HandlerKind, Handlers, OnError
@@ -344,7 +345,10 @@ class QueueService(Scheduling, Following, Flowing, Limiting, Burying, Fetching):
             await super().close()
 
     async def worker_begins(self) -> None:
-        """Call the hooks of the start, before the first worker."""
+        """Let listeners hear its first beat, and call the hooks of the start before the first."""
+        # A store that is away stops no worker: it waits for it, and the next call asks again.
+        with contextlib.suppress(BackendError):
+            await self._announcer.ready()
         await self.hooks.enter()
 
     async def worker_has_ended(self) -> None:
