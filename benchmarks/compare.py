@@ -15,6 +15,7 @@ from rich.console import Console
 
 from benchmarks import machine
 from benchmarks.bench import check_once
+from benchmarks.book import percentile
 from benchmarks.children import ROOT, measure
 from benchmarks.jobs import fill
 from benchmarks.peers import entrant as entrants
@@ -198,7 +199,7 @@ class Course:
                 self._note(entrant, f"W5 p{percent}", "ms", delay)
 
     def raw(self, store: type[Store], works: list[str]) -> None:
-        """The store alone: W1 by the driver, W4 by a loop written by hand."""
+        """The store alone: W1 by the driver, W4 and W5 by a loop written by hand."""
         note = self._result.note
         if "W1" in works:
             url = self._fresh(store)
@@ -217,6 +218,14 @@ class Course:
                 rates[batch] = jobs / facts["seconds"]
             figure = note(store.scheme, "W4", RAW, "jobs/s", max(rates.values()))
             self._result.prove(figure, jobs, 0, 0)
+        if "W5" in works:
+            url = self._fresh(store)
+            how = {"jobs": self._sizes.start, "pause": self._sizes.start_pause}
+            seconds = measure("raw_start", url, **how)["seconds"]
+            store.clear(url)
+            for percent in PERCENTS:
+                delay = percentile(seconds, percent) * 1e3
+                note(store.scheme, f"W5 p{percent}", RAW, "ms", delay)
 
     def _fresh(self, store: type[Store]) -> str:
         self._places += 1

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import resource
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Final
 
 from benchmarks.book import percentile
-from benchmarks.jobs import NAME, QUEUE, decode, encode, opened, payload
+from benchmarks.jobs import NAME, QUEUE, decode, encode, fill, opened, payload
 from benchmarks.stage import Facts, Stage
 from benchmarks.stores import store_for
+from benchmarks.watch import Watch, now_bytes, peak_bytes
 from jobyard import Backoff, Job, QueueService, RetentionPolicy, Retry
 from jobyard.ids import new_lease_id
 from jobyard.lease import Claim, Done, Settlement, Source
@@ -21,38 +20,7 @@ from jobyard.lease import Claim, Done, Settlement, Source
 LEASE_MS: Final = 60_000
 
 
-class Watch:
-    """Tells how long something took, and how much of it this process computed."""
-
-    def __init__(self) -> None:
-        self._cpu = time.process_time()
-        self._began = time.perf_counter()
-
-    def facts(self) -> Facts:
-        """Stop."""
-        seconds = time.perf_counter() - self._began
-        return {"seconds": seconds, "cpu": time.process_time() - self._cpu}
-
-
 Role = Callable[[str, Stage, Facts], Awaitable[Facts]]
-
-
-def peak_bytes() -> int:
-    """Return the most memory that this process has had.
-
-    What `getrusage` says is at least what the parent had when it started this process.
-    """
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
-
-
-def now_bytes() -> int:
-    """Return the memory that this process has now."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) * 1024
 
 
 # -- adding -----------------------------------------------------------------------------------
@@ -294,6 +262,16 @@ async def call_and_hear(url: str, stage: Stage, options: Facts) -> Facts:
     return {"called": called, "started": ear.started}
 
 
+async def raw_start(url: str, stage: Stage, options: Facts) -> Facts:
+    """Add a job now and then, and claim it at another connection, with the driver alone."""
+    await fill(url, range(1))
+    store = store_for(url)
+    store.raw_drain(url, 1)  # the queue is known, as it is to a worker
+    payloads = [encode(payload(number)) for number in range(options["jobs"])]
+    stage.begin()
+    return {"seconds": store.raw_starts(url, payloads, options["pause"])}
+
+
 async def idle(url: str, stage: Stage, options: Facts) -> Facts:
     """Wait for jobs that do not come; tell what share of a core that took."""
     with store_for(url).counting(url) as operations:
@@ -385,6 +363,7 @@ ROLES: Final[dict[str, Role]] = {
         call,
         hear,
         call_and_hear,
+        raw_start,
         idle,
         soak,
     )

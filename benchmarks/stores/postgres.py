@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from benchmarks.jobs import NAME, QUEUE, decode
-from benchmarks.stores.store import RawDrain, Store
+from benchmarks.stores.store import RawDrain, RawPair, Store
 from benchmarks.stores.targets import Targets
 from jobyard.ids import new_job_id, new_lease_id
 from jobyard.url import BackendUrl
@@ -79,17 +79,20 @@ WITH q AS (
 )
 INSERT INTO jobyard_lane (queue, channel, name) SELECT id, '', %s FROM q RETURNING queue, id
 """
-ADD: Final = """
+JOB: Final = """
 WITH j AS (
     INSERT INTO jobyard_job (no, id, queue, lane, prio, due, created_at, attempts, max_crashes,
         flags, payload, options)
     VALUES (nextval('jobyard_job_no'), %(id)s, %(queue)s, %(lane)s, 0, %(now)s, %(now)s, 1, 3, 0,
         %(payload)s, '')
     ON CONFLICT (id) DO NOTHING RETURNING no
-)
+)"""
+READY: Final = """
 INSERT INTO jobyard_ready (queue, prio, due, no, lane, failures, crashes, flags)
 SELECT %(queue)s, 0, %(now)s, no, %(lane)s, 0, 0, 0 FROM j
 """
+ADD: Final = f"{JOB}{READY}"
+ADD_AND_TELL: Final = f"{JOB}, r AS ({READY}) SELECT pg_notify('bench', '')"
 
 
 @cache
@@ -260,6 +263,27 @@ class PostgresStore(Store):
             for row in rows:
                 await awaited.execute(ADD, row)
             return time.perf_counter() - began
+
+    @classmethod
+    @contextmanager
+    def raw_pair(cls, url: str) -> Iterator[RawPair]:
+        """Tell in the statement that adds, so that one commit does both."""
+        with connect(url) as adding, connect(url) as waiting:
+            (place,) = _rows(adding, [b""])
+            waiting.execute("LISTEN bench")
+            loop = Loop(waiting, 1)
+
+            def add(payload: bytes) -> None:
+                own = {"id": new_job_id(), "now": now_ms(), "payload": payload}
+                adding.execute(ADD_AND_TELL, place | own)
+
+            def hear() -> bytes:
+                list(waiting.notifies(stop_after=1))
+                (row,) = loop.step()
+                payload: bytes = row[2]
+                return payload
+
+            yield RawPair(add, hear)
 
 
 def _rows(connection: psycopg.Connection, payloads: Sequence[bytes]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ import redis
 from redis import asyncio as aioredis
 
 from benchmarks.jobs import NAME, QUEUE, decode
-from benchmarks.stores.store import RawDrain, Store
+from benchmarks.stores.store import RawDrain, RawPair, Store
 from benchmarks.stores.targets import Targets
 from jobyard.ids import new_job_id, new_lease_id
 from jobyard_redis.records import HEAD, packed
@@ -264,3 +264,23 @@ class RedisStore(Store):
             for row in rows:
                 await add(keys=keys, args=row)
             return time.perf_counter() - began
+
+    @classmethod
+    @contextmanager
+    def raw_pair(cls, url: str) -> Iterator[RawPair]:
+        """Hear what the script that adds publishes."""
+        with connect(url) as adding, connect(url) as waiting, connect(url).pubsub() as ear:  # type: ignore[no-untyped-call]
+            script = adding.register_script(ADD)
+            loop = Loop(waiting, yard_of(url), 1)
+            ear.subscribe(f"{yard_of(url)}:wake")
+
+            def add(payload: bytes) -> None:
+                script(keys=[yard_of(url)], args=(packed(new_job_id()), payload))
+
+            def hear() -> bytes:
+                while ear.get_message(timeout=None)["type"] != "message":
+                    pass
+                (record,) = loop.step()
+                return record[record.index(b"\n", HEAD) + 1 :]
+
+            yield RawPair(add, hear)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar, Final
 from unittest.mock import patch
 
 from benchmarks.jobs import QUEUE, decode
-from benchmarks.stores.store import RawDrain, Store
+from benchmarks.stores.store import RawDrain, RawPair, Store
 from benchmarks.stores.targets import Targets
 from jobyard.ids import new_job_id, new_lease_id
 
@@ -57,6 +59,10 @@ ADD: Final = """
 INSERT INTO jobyard_job (no, id, queue, lane, prio, due, created_at, attempts, max_crashes, flags,
                          expires_at, grp, payload, options)
 VALUES (?, ?, 1, 1, 0, ?, ?, 1, 3, 0, NULL, NULL, ?, x'')
+"""
+READY: Final = """
+INSERT INTO jobyard_ready (queue, prio, due, no, lane, failures, crashes, flags)
+VALUES (1, 0, ?, ?, 1, 0, 0, 0)
 """
 
 PAYLOAD: Final = 13
@@ -227,6 +233,32 @@ class SqliteStore(Store):
             seconds = time.perf_counter() - began
         connection.close()
         return seconds
+
+    @classmethod
+    @contextmanager
+    def raw_pair(cls, url: str) -> Iterator[RawPair]:
+        """Wake from thread to thread: nothing of SQLite tells others."""
+        adding, waiting, woken = connect(url), connect(url), threading.Semaphore(0)
+        loop = Loop(waiting, 1)
+        numbers = count(1_000)
+
+        def add(payload: bytes) -> None:
+            number, now = next(numbers), now_ms()
+            adding.execute("BEGIN IMMEDIATE")
+            adding.execute(ADD, (number, new_job_id(), now, now, payload))
+            adding.execute(READY, (now, number))
+            adding.execute("COMMIT")
+            woken.release()
+
+        def hear() -> bytes:
+            woken.acquire()
+            (row,) = loop.step()
+            payload: bytes = row[PAYLOAD]
+            return payload
+
+        yield RawPair(add, hear)
+        adding.close()
+        waiting.close()
 
 
 def _rows(payloads: Sequence[bytes]) -> list[tuple[object, ...]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -16,6 +18,16 @@ class RawDrain(NamedTuple):
 
     numbers: list[int]
     seconds: float
+
+
+class RawPair(NamedTuple):
+    """Two ends of a store without jobyard, each on a connection of its own."""
+
+    add: Callable[[bytes], object]
+    """Add and commit a job with this payload, and wake the other end."""
+
+    hear: Callable[[], bytes]
+    """Wait for a job and claim it; return its payload."""
 
 
 class Store(ABC):
@@ -85,3 +97,28 @@ class Store(ABC):
     @abstractmethod
     async def raw_add_awaited(cls, url: str, payloads: Sequence[bytes]) -> float:
         """Do the same from a coroutine that must not block the event loop."""
+
+    @classmethod
+    @abstractmethod
+    def raw_pair(cls, url: str) -> AbstractContextManager[RawPair]:
+        """Connect one end that adds and one that waits."""
+
+    @classmethod
+    def raw_starts(cls, url: str, payloads: Sequence[bytes], pause: float) -> list[float]:
+        """Add a job after each pause; return the seconds from each add to its claim at rest."""
+        with cls.raw_pair(url) as pair, ThreadPoolExecutor(1) as thread:
+            delays = []
+            for payload in payloads:
+                heard = thread.submit(_hear, pair)
+                time.sleep(pause)
+                called = time.monotonic()
+                pair.add(payload)
+                at, found = heard.result()
+                assert found == payload
+                delays.append(at - called)
+            return delays
+
+
+def _hear(pair: RawPair) -> tuple[float, bytes]:
+    found = pair.hear()
+    return time.monotonic(), found

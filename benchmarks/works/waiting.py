@@ -15,7 +15,7 @@ PERCENTS: Final = (50, 95, 99)
 
 
 def w5(bench: Bench) -> None:
-    """Measure the time to start within a process and across two."""
+    """Measure the time to start within a process, across two, and from add to claim by hand."""
     book, sizes = bench.book, bench.sizes
     how = {"jobs": sizes.latency_jobs, "pause": sizes.latency_pause}
     for _ in bench.rounds("W5", sizes.latency_rounds):
@@ -26,7 +26,10 @@ def w5(bench: Bench) -> None:
             called = measure("call", url, **how)
             worker.tell()
             across = _delays(called, worker.result())
-        for place, delays in (("in process", within), ("across processes", across)):
+        with bench.place() as url:
+            raw = [seconds * 1e3 for seconds in measure("raw_start", url, **how)["seconds"]]
+        places = (("in process", within), ("across processes", across), ("driver alone", raw))
+        for place, delays in places:
             for percent in PERCENTS:
                 figure = book.note("W5", f"{place}, p{percent}", "ms", percentile(delays, percent))
                 if (place, percent) == ("across processes", 99):
