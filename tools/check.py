@@ -44,8 +44,16 @@ def steps() -> dict[str, list[list[str]]]:
         "docs": [[python, "tools/reference.py", "--check"]],
         # Tests mostly wait, for processes and servers: half of them run beside the others.
         "tests": [
-            [python, "-m", "pytest", "tests"],
-            [python, "-m", "pytest", "backends", "conformance/tests"],
+            [python, "-m", "pytest", "tests", "backends/redis"],
+            [
+                python,
+                "-m",
+                "pytest",
+                "backends/sql",
+                "backends/sqlite",
+                "backends/postgres",
+                "conformance/tests",
+            ],
         ],
     }
 
