@@ -55,6 +55,43 @@ async def test_the_first_goes_at_once_and_the_rest_together() -> None:
     assert store.calls[2:] == [["e"]]
 
 
+async def test_those_who_add_again_when_answered_share_the_next_call() -> None:
+    class Far(SlowStore):
+        async def add(self, units):
+            answer = await super().add(units)
+            await asyncio.sleep(0)
+            return answer
+
+    store = Far()
+    store.gate.set()
+    coalescer = Coalescer(store)  # type: ignore[arg-type]
+
+    async def some(who: str) -> None:
+        for turn in range(3):
+            await coalescer.add(unit(f"{who}{turn}"))
+
+    await asyncio.gather(some("a"), some("b"), some("c"))
+    assert store.calls == [["a0"], ["b0", "c0", "a1"], ["b1", "c1", "a2"], ["b2", "c2"]]
+
+
+async def test_an_ended_sender_leaves_nobody_waiting() -> None:
+    store = SlowStore()
+    coalescer = Coalescer(store)  # type: ignore[arg-type]
+    first, second = await begun(coalescer, unit("a"), unit("b"))
+    store.gate.set()
+    store.gate = asyncio.Event()  # for those after the first
+    await first
+    (late,) = await begun(coalescer, unit("c"))
+    assert store.calls == [["a"], ["b"]]
+    assert coalescer._sender is not None
+    coalescer._sender.cancel()
+    for each in (second, late):
+        with pytest.raises(asyncio.CancelledError):
+            await each
+    store.gate.set()
+    assert await coalescer.add(unit("d"))
+
+
 async def test_what_is_wrong_with_one_is_told_to_its_caller_alone() -> None:
     class Picky(SlowStore):
         async def add(self, units):

@@ -58,6 +58,13 @@ class Coalescer:
         try:
             while self._waiting:
                 await self._send(self._take())
+                # Who got an answer may add again at once: then all of them share the next call,
+                # instead of the first going alone while the others wait for it.
+                await asyncio.sleep(0)
+        except BaseException as error:
+            left, self._waiting = self._waiting, []
+            _tell(left, error)
+            raise
         finally:
             self._in_flight = False
 
