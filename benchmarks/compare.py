@@ -21,7 +21,7 @@ from benchmarks.jobs import fill
 from benchmarks.peers import entrant as entrants
 from benchmarks.peers.catalogue import OURS, PEERS
 from benchmarks.peers.entrant import Entrant, EntrantFailed
-from benchmarks.peers.environment import NotInstalled, python_of
+from benchmarks.peers.environment import NotInstalled, command_of
 from benchmarks.peers.result import Result, commit
 from benchmarks.stores import STORES, Store
 
@@ -142,7 +142,7 @@ class Course:
                 continue
             self._say(f"{store.scheme}: {name}")
             try:
-                entrant = entrants.describe(name, store, python_of(name), self._folder)
+                entrant = entrants.describe(name, store, command_of(name), self._folder)
             except NotInstalled as error:
                 self._result.fail(store.scheme, name, "install", str(error))
                 continue

@@ -29,6 +29,7 @@ END = "<!-- Generated: end -->"
 STORES = {"redis": "Redis", "postgresql": "PostgreSQL", "sqlite": "SQLite"}
 OURS, RAW = "jobyard", "raw"
 CATALOGUE = runpy.run_path(str(ROOT / "benchmarks" / "peers" / "catalogue.py"))
+IN_NODE: frozenset[str] = CATALOGUE["IN_NODE"]
 TITLES: dict[str, str] = {**CATALOGUE["TITLES"], CATALOGUE["OURS"]: "**jobyard**"}
 RATES = {
     "W1": "add, one call at a time",
@@ -79,12 +80,18 @@ class Result:
 
         return sorted(names, key=rank)
 
-    def best_peer(self, store: str, work: str, *, least: bool = False) -> str | None:
+    def has_node(self, store: str) -> bool:
+        """Whether a peer in Node was measured on a store."""
+        return not IN_NODE.isdisjoint(self.entrants(store))
+
+    def best_peer(
+        self, store: str, work: str, *, least: bool = False, in_python: bool = False
+    ) -> str | None:
         """Name the fastest peer at a work; one that ran a job twice or never does not count."""
         medians = {
             name: figure.median
             for name in self.entrants(store)
-            if name not in {OURS, RAW}
+            if name not in ({OURS, RAW} | IN_NODE if in_python else {OURS, RAW})
             and (figure := self.find(store, work, name))
             and not any(figure.proof.get(kind) for kind in ("ran_twice", "never_ran"))
         }
@@ -135,26 +142,35 @@ def short(result: Result) -> Iterator[str]:
         + " |"
     )
     yield ""
+    others, lax = "", "litequeue does"
+    if any(result.has_node(store) for store in stores):
+        others = ", and the best in Node where that is faster still"
+        lax = "litequeue and plainjob do"
     yield (
-        "jobyard, then the best Python peer on that store. They do not promise the same: litequeue "
-        "does not wait for the disk, Huey loses a job that a crash interrupts, jobyard neither. "
+        f"jobyard, then the best Python peer on that store{others}. They do not promise the same: "
+        f"{lax} not wait for the disk, Huey loses a job that a crash interrupts, jobyard neither. "
         f"{shape(result)} What each figure means, every peer with its settings, and the command: "
         "[performance](docs/explanation/performance.md)."
     )
 
 
 def short_cell(result: Result, store: str, work: str) -> str:
-    """Show jobyard's figure and the best peer's."""
+    """Show jobyard's figure, the best Python peer's, and that of another that is better still."""
     ours = result.find(store, work, OURS)
     unit = " ms" if work in STARTS else ""
     if ours is None:
         return NONE
-    text = f"**{number(ours.median)}{unit}**"
-    peer = result.best_peer(store, work, least=bool(unit))
-    theirs = result.find(store, work, peer) if peer else None
-    if peer is None or theirs is None:
-        return text
-    return f"{text} · {number(theirs.median)}{unit} {title(peer)}"
+    parts = [f"**{number(ours.median)}{unit}**"]
+    peers = [
+        result.best_peer(store, work, least=bool(unit), in_python=in_python)
+        for in_python in (True, False)
+    ]
+    parts += [
+        f"{number(theirs.median)}{unit} {title(peer)}"
+        for peer in dict.fromkeys(peers)
+        if peer and (theirs := result.find(store, work, peer))
+    ]
+    return " · ".join(parts)
 
 
 def shape(result: Result) -> str:
@@ -278,15 +294,21 @@ def store_tables(result: Result, store: str, name: str) -> Iterator[str]:
         + " | ".join(ratio(result.ratio(store, work, RAW)) for work in RATES)
         + " |"
     )
-    yield "| the best peer | " + " | ".join(best(result, store, work) for work in RATES) + " |"
+    for who, in_python in (("Python peer", True), ("peer in any language", False)):
+        if in_python or result.has_node(store):
+            cells = (best(result, store, work, in_python=in_python) for work in RATES)
+            yield f"| the best {who} | " + " | ".join(cells) + " |"
     yield ""
     yield from settings(result, store)
 
 
 def settings(result: Result, store: str) -> Iterator[str]:
     """Tell versions and settings of the entrants of a store, and who has no figure, and why."""
+    python = result.told["machine"]["python"]
     for entrant, told in result.told["entrants"][store].items():
-        versions = ", ".join(f"{key} {value}" for key, value in told["versions"].items())
+        runtime = told.get("runtime", python)
+        named = [f"{key} {value}" for key, value in told["versions"].items()]
+        versions = ", ".join(named if runtime == python else [runtime, *named])
         tried = told.get("tried") or {}
         chosen = f"; worker: {told['choice']}" if "choice" in told else ""
         of = f" (fastest of {', '.join(tried)})" if tried else ""
@@ -322,15 +344,15 @@ def ratio(values: list[float]) -> str:
     )
 
 
-def best(result: Result, store: str, work: str) -> str:
+def best(result: Result, store: str, work: str, *, in_python: bool) -> str:
     """Show how jobyard compares with the best peer at a work."""
-    peer = result.best_peer(store, work)
+    peer = result.best_peer(store, work, in_python=in_python)
     return f"{ratio(result.ratio(store, work, peer))} {title(peer)}" if peer else NONE
 
 
 # -- the chart
 
-WIDTH, LABEL, ROW, BAR, GAP = 760, 150, 24, 16, 40
+WIDTH, LABEL, ROW, BAR, GAP = 760, 172, 24, 16, 40
 STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #24292f }
   .store { font-weight: 600; font-size: 15px }

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 from benchmarks.book import percentile
 from benchmarks.children import Child, Facts
 from benchmarks.peers import tally
+from benchmarks.peers.environment import Command
 from benchmarks.stores import Store
 
 PATIENCE: Final = 60.0
@@ -58,7 +59,7 @@ class PeerChild(Child):
             self._start(
                 role,
                 [
-                    *(str(entrant.python), "-m", "benchmarks.peers.play"),
+                    *entrant.command,
                     *(entrant.store.scheme, entrant.name, role, url, json.dumps(options)),
                 ],
                 stderr=log,
@@ -99,7 +100,9 @@ class Entrant:
 
     name: str
     store: type[Store]
-    python: Path
+    command: Command
+    """What starts a process in its environment."""
+
     folder: Path
     facts: Facts
     choice: str = ""
@@ -203,9 +206,9 @@ def rate_of(starts: Sequence[int]) -> float:
     return (len(times) - 1 - before) / (times[-1] - times[before]) * 1e9
 
 
-def describe(name: str, store: type[Store], python: Path, folder: Path) -> Entrant:
+def describe(name: str, store: type[Store], command: Command, folder: Path) -> Entrant:
     """Start an entrant for the first time, to tell its versions and settings."""
-    entrant = Entrant(name, store, python, folder, {})
+    entrant = Entrant(name, store, command, folder, {})
     child = PeerChild(entrant, "describe", "", folder / f"{store.scheme}-{name}.tally")
     with contextlib.closing(ExitStack()) as stack:
         stack.push(child)

@@ -35,7 +35,7 @@ def describe(peer: type[Peer]) -> Facts:
     """Tell what belongs to the peer's figures."""
     return {
         "versions": {name: importlib.metadata.version(name) for name in peer.packages},
-        "python": platform.python_version(),
+        "runtime": f"{platform.python_implementation()} {platform.python_version()}",
         "settings": " ".join(peer.settings.split()),
         "choices": peer.choices,
         "jobs": peer.jobs,

@@ -189,7 +189,8 @@ class PostgresStore(Store):
         with connect(url) as connection:
             row = connection.execute(
                 "SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class c "
-                "WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace"
+                "WHERE c.relkind = 'r' AND c.relnamespace NOT IN "
+                "('pg_catalog'::regnamespace, 'information_schema'::regnamespace)"
             ).fetchone()
         assert row is not None
         return int(row[0] or 0)

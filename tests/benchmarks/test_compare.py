@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from benchmarks.children import ROOT
 from benchmarks.peers import tally
-from benchmarks.peers.catalogue import OURS, PEERS, TITLES
+from benchmarks.peers.catalogue import IN_NODE, OURS, PEERS, TITLES
 from benchmarks.peers.entrant import Entrant, EntrantFailed, describe, rate_of
-from benchmarks.peers.environment import REQUIREMENTS, python_of
+from benchmarks.peers.environment import REQUIREMENTS, command_of, in_python
 from benchmarks.peers.result import OtherRun, Result
 from benchmarks.stores import STORES
 from tools import figures
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.timeout(900)
 """Many processes one after the other, each of which a busy machine may start slowly."""
 
 ADAPTERS = ROOT / "benchmarks" / "peers"
-PIN = re.compile(r"[A-Za-z0-9_.-]+(\[[a-z,]+\])?==[0-9][A-Za-z0-9.]*")
+PIN = re.compile(r"[A-Za-z0-9_.@/-]+(\[[a-z,]+\])?==[0-9][A-Za-z0-9.-]*")
 
 
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory) -> Entrant:
     folder = tmp_path_factory.mktemp("compare")
-    return describe(OURS, STORES["sqlite"], python_of(OURS), folder)
+    return describe(OURS, STORES["sqlite"], command_of(OURS), folder)
 
 
 def test_an_entrant_tells_its_versions_and_settings(ours: Entrant) -> None:
@@ -51,7 +51,7 @@ def test_adding_is_measured_in_each_way_asked_for(ours: Entrant) -> None:
 
 def test_an_entrant_that_cannot_do_it_fails_with_what_it_said(tmp_path: Path) -> None:
     with pytest.raises(EntrantFailed, match="No module named"):
-        describe("unheard_of", STORES["sqlite"], Path(sys.executable), tmp_path)
+        describe("unheard_of", STORES["sqlite"], in_python(sys.executable), tmp_path)
 
 
 def test_a_rate_is_taken_over_whole_batches() -> None:
@@ -76,12 +76,25 @@ def test_the_tally_keeps_who_ran_and_when(tmp_path: Path) -> None:
     ("store", "peer"), [(store, peer) for store, peers in PEERS.items() for peer in peers]
 )
 def test_a_peer_has_an_adapter_pins_and_a_title(store: str, peer: str) -> None:
-    pins = (REQUIREMENTS / f"{peer}.txt").read_text(encoding="utf-8").split()
+    ending = "mjs" if peer in IN_NODE else "py"
+    pins = npm_pins(peer) if peer in IN_NODE else pip_pins(peer)
 
-    assert (ADAPTERS / f"on_{store}" / f"{peer}.py").is_file()
+    assert (ADAPTERS / f"on_{store}" / f"{peer}.{ending}").is_file()
+    assert pins
     assert [pin for pin in pins if not PIN.fullmatch(pin)] == []
     assert peer in TITLES
     assert peer in figures.TITLES
+
+
+def pip_pins(peer: str) -> list[str]:
+    return (REQUIREMENTS / f"{peer}.txt").read_text(encoding="utf-8").split()
+
+
+def npm_pins(peer: str) -> list[str]:
+    """Gives them as pip would write them."""
+    package = json.loads((REQUIREMENTS / f"{peer}.json").read_text(encoding="utf-8"))
+    assert package.pop("private") is True
+    return [f"{name}=={its}" for pins in package.values() for name, its in pins.items()]
 
 
 # -- the result
@@ -147,3 +160,30 @@ def test_the_pages_compare_with_the_best_peer_that_ran_each_job_once() -> None:
     assert "c0ffee" in page
     assert "(not exactly once)" in figures.chart(shown)
     assert "**95.00** · 9.50 slow" in "\n".join(figures.short(shown))
+
+
+def test_a_peer_in_node_is_no_python_peer_and_is_told_apart() -> None:
+    result = told_of(jobyard=[100.0], slow=[10.0], plainjob=[50.0], pg_boss=[5.0])
+    result.told["entrants"]["redis"]["plainjob"] = {
+        "versions": {"plainjob": "1.0"},
+        "runtime": "Node 26.1",
+        "settings": "defaults",
+    }
+    shown = figures.Result(result.told | {"slices": [SLICE]})
+    page, short = "\n".join(figures.long(shown)), "\n".join(figures.short(shown))
+
+    assert shown.best_peer("redis", "W4", in_python=True) == "slow"
+    assert shown.best_peer("redis", "W4") == "plainjob"
+    assert "**100** · 10.00 slow · 50.00 plainjob (Node)" in short
+    assert "litequeue and plainjob do not wait for the disk" in short
+    assert re.search(r"the best Python peer \|.*10\.00 .*slow", page)
+    assert re.search(r"the best peer in any language \|.*2\.00 .*plainjob \(Node\)", page)
+    assert "plainjob (Node): Node 26.1, plainjob 1.0; defaults" in page
+
+
+def test_a_python_peer_that_is_best_of_all_is_named_once() -> None:
+    shown = figures.Result(
+        told_of(jobyard=[100.0], slow=[10.0], pg_boss=[5.0]).told | {"slices": [SLICE]}
+    )
+
+    assert "**100** · 10.00 slow |" in "\n".join(figures.short(shown))
