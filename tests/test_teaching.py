@@ -9,6 +9,7 @@ import re
 import sqlite3
 import warnings
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,7 @@ async def test_a_store_that_is_not_prepared(tmp_path: Path) -> None:
 
 async def test_a_store_that_another_version_migrated(tmp_path: Path) -> None:
     async with QueueService(f"sqlite:///{tmp_path}/jobs.db") as service:
-        with sqlite3.connect(tmp_path / "jobs.db") as connection:
+        with closing(sqlite3.connect(tmp_path / "jobs.db")) as connection:
             connection.execute("ALTER TABLE jobyard_counter RENAME TO jobyard_counter_2")
         with pytest.raises(StorageNotPrepared) as raised:
             await service.add_job("emails", "send")
