@@ -23,7 +23,7 @@ from jobyard_redis.throwaway import ThrowawayServer
 def on_postgres(request: pytest.FixtureRequest, folder: Path) -> str:
     """Give a schema of its own in the database that a variable names, or the session's has."""
     url = os.environ.get("JOBYARD_TEST_POSTGRES_URL") or request.getfixturevalue("database")
-    return f"{url}{'&' if '?' in url else '?'}schema=r_{secrets.token_hex(6)}"
+    return patient(f"{url}{'&' if '?' in url else '?'}schema=r_{secrets.token_hex(6)}")
 
 
 def on_redis(request: pytest.FixtureRequest, folder: Path) -> str:
@@ -32,10 +32,16 @@ def on_redis(request: pytest.FixtureRequest, folder: Path) -> str:
     if named:
         url = urlsplit(named)._replace(path=f"/{empty_database(named)}").geturl()
         request.addfinalizer(lambda: flush(url))
-        return url
+        return patient(url)
     server: ThrowawayServer = request.getfixturevalue("valkey")
     server.clear()
-    return server.url
+    return patient(server.url)
+
+
+def patient(url: str) -> str:
+    """Let no call to a server be given up because the machine has stood still meanwhile."""
+    options = f"timeout={PATIENCE:g}&connect_timeout={PATIENCE:g}"
+    return f"{url}{'&' if '?' in url else '?'}{options}"
 
 
 def empty_database(url: str) -> int:
@@ -54,7 +60,9 @@ def flush(url: str) -> None:
 STORES: dict[str, Callable[[pytest.FixtureRequest, Path], str]] = {
     "memory": lambda request, folder: f"memory://{folder.name}",
     # No test is about a power cut, and a disk may take seconds for what is to outlive one.
-    "sqlite": lambda request, folder: f"sqlite:///{folder}/jobs.db?durability=fast",
+    "sqlite": lambda request, folder: (
+        f"sqlite:///{folder}/jobs.db?durability=fast&busy_timeout={PATIENCE:g}"
+    ),
     "postgres": on_postgres,
     "redis": on_redis,
 }

@@ -198,6 +198,8 @@ def test_what_differs_is_told_with_exit_code_1(
         ]
         return snapshot
 
+    # Who looks on is slow: a worker is caught with jobs in hand all the same.
+    monkeypatch.setattr("jobyard.demo.watch.LOOK_SECONDS", 1.5)
     monkeypatch.setattr(showing, "walk", tampered)
     monkeypatch.setattr(showing, "take_snapshot", unsteady)
     on, text = screen()
@@ -207,6 +209,7 @@ def test_what_differs_is_told_with_exit_code_1(
     shown = text.getvalue()
     assert code == 1
     assert re.search(r"lines +[\d,]+ +[\d,]+ +DIFFERS", shown)
+    assert re.search(r"killed \(SIGKILL\) with \d jobs? in hand", shown)
     assert "NOT RIGHT:\n  empty: lines 0 instead of 1\n" in shown
     assert "Changed or vanished meanwhile, so not compared:\n  sub/9.txt\n  vanished\n" in shown
     assert [folder.name for folder in place.iterdir()] == [folder_in(shown)]

@@ -1,13 +1,20 @@
-"""Handles on a store that are closed whatever happens."""
+"""Handles on a store that are closed whatever happens, and calls that are made until answered."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from tests.patience import PATIENCE
 
 from jobyard.backend import Backend
 from jobyard.clock import Clock
+from jobyard.errors import BackendError
 from jobyard.plugins import open_backend
+
+Answer = TypeVar("Answer")
 
 
 @asynccontextmanager
@@ -21,3 +28,15 @@ async def opened(
         yield handle
     finally:
         await handle.close()
+
+
+async def until_answered(call: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Make a call again as long as it may be: of a handle that gives up sooner than this waits."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                return await call()
+            except BackendError as error:
+                if not error.transient:
+                    raise
+            await asyncio.sleep(0.01)

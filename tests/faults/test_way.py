@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypeVar
 
 import pytest
-from tests.faults.handles import opened
+from tests.faults.handles import opened, until_answered
 from tests.faults.servers import Harmed
 from tests.patience import PATIENCE
 
@@ -18,8 +17,6 @@ from jobyard.errors import BackendError, BackendUnavailable
 from jobyard.plugins import open_backend
 from jobyard_conformance.builders import spec
 from jobyard_conformance.proxy import Proxy, proxied
-
-Answer = TypeVar("Answer")
 
 MOST_CONNECTIONS = 20
 """What a handle may have at most, by default, and one that listens."""
@@ -37,18 +34,6 @@ async def way_to(
             yield proxy, handle
         finally:
             await handle.close()
-
-
-async def until_answered(call: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Make a call again as long as it may be."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            try:
-                return await call()
-            except BackendError as error:
-                if not error.transient:
-                    raise
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.case("N09", on=("postgres", "redis"))

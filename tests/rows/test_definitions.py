@@ -61,8 +61,8 @@ async def test_k027_a_schedule_of_a_definition_has_its_defaults(service) -> None
     async def tick() -> str:
         return "done"
 
-    await tick.schedule("plain", every=3600, immediately=True)
-    await tick.schedule("other", every=3600, immediately=True, retries=0, priority="low")
+    await tick.schedule("plain", every=30 * 86_400, immediately=True)
+    await tick.schedule("other", every=30 * 86_400, immediately=True, retries=0, priority="low")
     assert await service.run_until_idle() == 2
     jobs = await service.list_jobs("q")
     assert sorted((job.attempts, job.priority, job.result) for job in jobs) == [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 import msgspec
 import pytest
@@ -170,19 +171,23 @@ async def test_k135_durations(service: QueueService, record) -> None:
         if job.attempt == 1:
             raise ValueError
 
+    begun = time.monotonic()
     await service.add_job("q", "n", attempts=2, backoff=0)
     await service.run_until_idle()
+    took = time.monotonic() - begun
     (failed,) = await seen.until("attempt_failed")
     (completed,) = await seen.until("completed")
     for event in (failed, completed):
         assert event.duration is not None
-        assert 0.045 < event.duration < 40, "seconds, not milliseconds"
+        assert 0.045 < event.duration <= took, "seconds, not milliseconds"
         assert event.worker_id
     assert failed.data.type == "ValueError"
     assert (failed.attempt, completed.attempt) == (1, 2)
 
 
-async def test_k136_workers_tell_of_themselves(make, record) -> None:
+async def test_k136_workers_tell_of_themselves(make, record, monkeypatch) -> None:
+    # Beats that come soon, of a worker that is not taken for gone however long this stands still.
+    monkeypatch.setattr("jobyard.worker.chores.MISSED_BEATS", PATIENCE)
     service, other = await make(), await make()
     seen = record(other)
     await other.list_queues()

@@ -113,8 +113,8 @@ def test_b08_a_worker_runs_in_a_thread_and_is_stopped_from_another(service: Queu
     stopper = threading.Thread(target=worker.stop)
     stopper.start()
     may_end.set()
-    stopper.join(20)
-    thread.join(20)
+    stopper.join(PATIENCE)
+    thread.join(PATIENCE)
     assert (job.wait(), worker.is_running, worker.stats.runs) == ("ended", False, 1)
 
 

@@ -158,7 +158,7 @@ def with_login(url: str, user: str | None = None) -> str:
 def secret_url(url: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """Give the store's URL with a password in it, where the store takes any."""
     if url.startswith("redis"):
-        with Redis.from_url(url) as client:
+        with Redis.from_url(url.partition("?")[0]) as client:
             client.acl_setuser(
                 "ann", enabled=True, passwords=[f"+{CANARY}"], keys=["*"], channels=["*"],
                 categories=["+@all"],

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from redis import Redis
+from tests.patience import PATIENCE
 
 from jobyard.clock import Clock
 from jobyard.url import BackendUrl
@@ -38,4 +39,4 @@ async def opened(
 
 def admin(server: ThrowawayServer) -> Redis:
     """Give the server's operator a connection."""
-    return Redis.from_url(server.url)
+    return Redis.from_url(server.url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)

@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from tests.patience import PATIENCE
 
 from jobyard import QueueService
 from jobyard.errors import ConfigError
@@ -17,7 +18,7 @@ from jobyard_redis.throwaway import ThrowawayServer
 
 
 async def test_k005_a_service_works_on_a_pool_of_the_callers(valkey: ThrowawayServer) -> None:
-    client = Redis.from_url(valkey.url, retry=Retry(NoBackoff(), 0))
+    client = Redis.from_url(valkey.url, retry=Retry(NoBackoff(), 0), socket_timeout=PATIENCE)
     backend = RedisBackend.on(client.connection_pool, namespace=f"g_{secrets.token_hex(6)}")
     ran: list[Any] = []
     async with QueueService(backend) as service:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from tests.patience import PATIENCE
 
 from jobyard.edits import Remove
 from jobyard.errors import ConfigError
@@ -186,7 +187,12 @@ async def test_calls_one_after_another_use_one_connection(
 
 async def test_a_pool_of_the_callers_gets_its_connection_back(valkey: ThrowawayServer) -> None:
     pool = BlockingConnectionPool.from_url(
-        valkey.url, max_connections=1, timeout=30, retry=Retry(NoBackoff(), 0)
+        valkey.url,
+        max_connections=1,
+        timeout=PATIENCE,
+        socket_timeout=PATIENCE,
+        socket_connect_timeout=PATIENCE,
+        retry=Retry(NoBackoff(), 0),
     )
     backend = RedisBackend.on(pool, namespace="lent")
     await backend.open()

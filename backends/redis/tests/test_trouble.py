@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import pytest
 from backends.redis.tests.handles import NAMESPACE, admin, at, opened
 from redis import ResponseError
+from tests.faults.handles import until_answered
+from tests.patience import PATIENCE
 
 from jobyard.errors import (
     BackendError,
@@ -24,8 +26,6 @@ from jobyard.lease import Done, Hold, Settled
 from jobyard_conformance.builders import alone, settlement, spec, want
 from jobyard_redis.backend import RedisBackend
 from jobyard_redis.throwaway import Product, ThrowawayServer
-
-PATIENCE = 100.0
 
 
 @contextlib.contextmanager
@@ -216,19 +216,27 @@ async def test_a_server_that_loads_what_it_kept_is_waited_for(product: Product) 
                     pipeline.set(f"other{number}", "x")
                 pipeline.execute()
             seen: list[BackendError] = []
-            restarting = asyncio.create_task(asyncio.to_thread(server.restart))
-            try:
-                while not restarting.done():
-                    try:
-                        await backend.add(alone(spec("j0")))
-                    except BackendError as error:
-                        seen.append(error)
-                    await asyncio.sleep(0.005)
-            finally:
-                await restarting
+            async with asyncio.timeout(PATIENCE):
+                while not any("still loading" in str(error) for error in seen):
+                    await restart_seen_by(backend, server, seen)
             assert {type(error) for error in seen} == {BackendUnavailable}
-            assert any("still loading" in str(error) for error in seen)
-            assert None not in await backend.get(ids)
+            assert None not in await until_answered(lambda: backend.get(ids))
+
+
+async def restart_seen_by(
+    backend: RedisBackend, server: ThrowawayServer, seen: list[BackendError]
+) -> None:
+    """Restart a server beside somebody who calls it again and again, and notes what is said."""
+    restarting = asyncio.create_task(asyncio.to_thread(server.restart))
+    try:
+        while not restarting.done():
+            try:
+                await backend.add(alone(spec("j0")))
+            except BackendError as error:
+                seen.append(error)
+            await asyncio.sleep(0.005)
+    finally:
+        await restarting
 
 
 # -- connections
@@ -261,8 +269,12 @@ async def test_calls_go_on_over_connections_that_are_killed(
 
 @pytest.mark.case("N10", "N24")
 async def test_a_server_that_does_not_answer_is_given_up_in_time(server: ThrowawayServer) -> None:
-    async with opened(server.url, timeout="0.2") as backend:
-        await backend.add(alone(spec("a")))
+    async with opened(server.url) as other:
+        await other.add(alone(spec("a")))
+    backend = at(server.url, timeout="0.2")
+    try:
+        await until_answered(backend.open)
+        await until_answered(lambda: backend.get(["a"]))
         os.kill(server.pid, signal.SIGSTOP)
         try:
             async with asyncio.timeout(PATIENCE):
@@ -271,7 +283,9 @@ async def test_a_server_that_does_not_answer_is_given_up_in_time(server: Throwaw
             assert raised.value.transient
         finally:
             os.kill(server.pid, signal.SIGCONT)
-        assert None not in await backend.get(["a"])
+        assert None not in await until_answered(lambda: backend.get(["a"]))
+    finally:
+        await backend.close()
 
 
 # -- rights

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from backends.sqlite.tests.handles import Start, at, line, spec, want
+from tests.patience import PATIENCE
 
 from jobyard import Job, QueueService
 from jobyard.backend import Capability
@@ -54,7 +55,7 @@ async def test_a_failed_open_leaves_no_thread(tmp_path: Path) -> None:
 async def test_a_handle_not_closed_lets_the_interpreter_end(start: Start) -> None:
     process = start(FORGET_TO_CLOSE)
     assert await line(process) == "added"
-    assert await asyncio.to_thread(process.wait, 10) == 0
+    assert await asyncio.to_thread(process.wait, PATIENCE) == 0
 
 
 @pytest.mark.case("A08")

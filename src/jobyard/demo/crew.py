@@ -96,7 +96,8 @@ class Crew:
 
     def __init__(self, place: Place, root: Path, logs: Path, *, pace: float) -> None:
         """Say what the workers of this crew work on; none is started yet."""
-        self._arguments = ["--root", str(root), "--pace", str(pace)]
+        self._gate = logs.absolute() / "gate"
+        self._arguments = ["--root", str(root), "--pace", str(pace), "--gate", str(self._gate)]
         if place.namespace is not None:
             self._arguments += ["--namespace", place.namespace]
         # In the environment, because everybody can see the arguments of a process.
@@ -128,6 +129,10 @@ class Crew:
         """Kill a worker."""
         self.working.remove(worker)
         worker.kill()
+
+    def let_go(self) -> None:
+        """Let the runs end that wait for a worker to be killed."""
+        self._gate.touch()
 
     def check(self) -> None:
         """Raise `DemoFailed`, with what it wrote, if a worker ended by itself."""

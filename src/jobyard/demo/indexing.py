@@ -28,6 +28,7 @@ FILES: Final = "index"
 SUMMARY: Final = "summary"
 SUMMARY_ID: Final = "summary"
 LOOK_AGAIN_SECONDS: Final = 0.3
+GATE_SECONDS: Final = 0.02
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,14 +39,17 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     mtime_ns: int
     fails_once: bool = False
     """Whether the first attempt fails, to show a retry."""
+    waits: bool = False
+    """Whether its run does not end before a worker has been killed."""
 
 
 def indexing_service(
-    root: Path, *, namespace: str | None = None, pace: float = 0.0
+    root: Path, *, namespace: str | None = None, pace: float = 0.0, gate: Path | None = None
 ) -> QueueService:
     """Make the service that a worker of the demo runs, on the store that JOBYARD_URL names.
 
-    A run takes at least `pace` seconds, so that a small tree leaves time to look on.
+    A run takes at least `pace` seconds, so that a small tree leaves time to look on; one that waits
+    goes on when there is a file `gate`.
     """
     service = QueueService(namespace=namespace)
 
@@ -54,6 +58,9 @@ def indexing_service(
         """Read one file. A plain function: it runs in a thread, as blocking work should."""
         task = msgspec.convert(job.data, Task)
         time.sleep(pace)
+        if task.waits and gate is not None:
+            while not (gate.exists() or job.cancel_token.wait_in_thread(GATE_SECONDS)):
+                pass
         if task.fails_once and job.attempt == 1:
             raise OSError(errno.EIO, "simulated I/O error")
         entry = Entry(path=task.path, size=task.size, mtime_ns=task.mtime_ns)

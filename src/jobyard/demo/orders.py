@@ -10,8 +10,16 @@ import msgspec
 from jobyard import Backoff, Job, QueueService
 from jobyard.demo.indexing import FILES, SUMMARY, SUMMARY_ID, Task
 from jobyard.demo.tree import Snapshot
+from jobyard.demo.worker import CONCURRENCY
 
-__all__ = ["FAILS_EVERY", "SUMMARY_DELAY", "add_jobs", "priority_of"]
+__all__ = ["CRASH_AT", "FAILS_EVERY", "SUMMARY_DELAY", "add_jobs", "priority_of"]
+
+CRASH_AT: Final = 0.4
+"""The share of the files after which a worker is killed."""
+
+WAITING: Final = CONCURRENCY
+"""How many runs wait for that: whoever holds them is caught, however late somebody looks. The other
+workers' places are free for the rest."""
 
 FAILS_EVERY: Final = 40
 SUMMARY_DELAY: Final = 1.0
@@ -48,12 +56,14 @@ async def add_jobs(service: QueueService, snapshot: Snapshot) -> Job:
 
 
 def _jobs(snapshot: Snapshot, start: int) -> Iterator[tuple[str, object, dict[str, Any]]]:
+    waiting = int(len(snapshot.entries) * CRASH_AT)
     for number, entry in enumerate(snapshot.entries[start : start + BATCH], start):
         task = Task(
             path=entry.path,
             size=entry.size,
             mtime_ns=entry.mtime_ns,
             fails_once=number % FAILS_EVERY == 0,
+            waits=waiting <= number < waiting + WAITING,
         )
         options = {"job_id": f"file-{number}", "priority": priority_of(entry.size)}
         yield "index-file", msgspec.to_builtins(task), options

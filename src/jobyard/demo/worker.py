@@ -29,10 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--namespace")
     parser.add_argument("--root", required=True, type=Path)
     parser.add_argument("--pace", type=float, default=0.0)
+    parser.add_argument("--gate", type=Path)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    service = indexing_service(options.root, namespace=options.namespace, pace=options.pace)
+    service = indexing_service(
+        options.root, namespace=options.namespace, pace=options.pace, gate=options.gate
+    )
     asyncio.run(service.run(concurrency=CONCURRENCY, lease=LEASE, poll_interval=POLL_INTERVAL))
 
 
