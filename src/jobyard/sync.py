@@ -808,8 +808,12 @@ class QueueService:
         return found
 
     def worker_begins(self) -> None:
-        """Let listeners hear its first beat, and call the hooks of the start before the first."""
+        """Call the hooks of the start, before the first worker."""
         self._block(self._inner.worker_begins)
+
+    def listeners_hear(self) -> None:
+        """Wait until what happens reaches the listeners, unless the store is away."""
+        self._block(self._inner.listeners_hear)
 
     def worker_has_ended(self) -> None:
         """Call the hooks of the end, after the last worker."""

@@ -94,6 +94,26 @@ async def test_k131_a_store_that_is_away_stops_no_worker_for_its_listeners(
     await seen.until("worker_stopped")
 
 
+@pytest.mark.parametrize("url", ["memory"], indirect=True)
+async def test_k131_a_worker_that_waits_for_its_listeners_can_be_stopped(
+    service: QueueService, record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_asked = asyncio.Event()
+
+    async def frozen(*_: str, ttl_ms: int) -> str:
+        is_asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError(ttl_ms)
+
+    monkeypatch.setattr(service.backend, "subscribe", frozen)
+    record(service)
+    worker = service.worker()
+    async with worker:
+        await is_asked.wait()
+        await worker.stop()
+    service.abandon()
+
+
 async def test_k131_events_of_ends_that_are_no_success(make, record) -> None:
     service, other = await make(), await make()
     seen = record(other)

@@ -345,11 +345,14 @@ class QueueService(Scheduling, Following, Flowing, Limiting, Burying, Fetching):
             await super().close()
 
     async def worker_begins(self) -> None:
-        """Let listeners hear its first beat, and call the hooks of the start before the first."""
-        # A store that is away stops no worker: it waits for it, and the next call asks again.
+        """Call the hooks of the start, before the first worker."""
+        await self.hooks.enter()
+
+    async def listeners_hear(self) -> None:
+        """Wait until what happens reaches the listeners, unless the store is away."""
+        # A worker waits for a store by itself, and the next call of the service asks it again.
         with contextlib.suppress(BackendError):
             await self._announcer.ready()
-        await self.hooks.enter()
 
     async def worker_has_ended(self) -> None:
         """Call the hooks of the end, after the last worker."""

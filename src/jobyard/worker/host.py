@@ -34,6 +34,10 @@ class WorkerHost(Protocol):
         """Be told that a worker begins: what its handlers share is got ready."""
         ...
 
+    async def listeners_hear(self) -> None:
+        """Return when what a worker does from now on reaches who listens to the service."""
+        ...
+
     async def worker_has_ended(self) -> None:
         """Be told that a worker has ended."""
         ...

@@ -299,8 +299,10 @@ class Worker:
         self._journal.doubtful(self._routes.queues, lease_ms=self._lease_ms)
         crew = Crew(self._turn)
         beat = self._beat()
-        is_settled = self._start(crew, beat)
         try:
+            is_heard = crew.start(self._host.listeners_hear(), "listeners")
+            await self._until(lambda: self._phase is not Phase.RUNNING or is_heard(), crew)
+            is_settled = self._start(crew, beat)
             await self._until(lambda: self._phase is not Phase.RUNNING or is_settled(), crew)
             self._slots.is_stopping = True
             self._journal.stopping(self.active, self._timeout)
