@@ -130,8 +130,8 @@ def yard_of(url: str) -> str:
 
 
 def connect(url: str) -> redis.Redis:
-    """Open a connection to the server of a place."""
-    return redis.Redis.from_url(url.partition("?")[0], protocol=2)
+    """Open a connection to the server of a place, which gives no call up: none may be repeated."""
+    return redis.Redis.from_url(url.partition("?")[0], protocol=2, socket_timeout=None)
 
 
 class Loop:
@@ -256,7 +256,8 @@ class RedisStore(Store):
     @classmethod
     async def raw_add_awaited(cls, url: str, payloads: Sequence[bytes]) -> float:
         """Run one script a job, each awaited."""
-        async with aioredis.Redis.from_url(url.partition("?")[0], protocol=2) as client:
+        address = url.partition("?")[0]
+        async with aioredis.Redis.from_url(address, protocol=2, socket_timeout=None) as client:
             add = client.register_script(ADD)
             keys = [yard_of(url)]
             rows = [(packed(new_job_id()), payload) for payload in payloads]

@@ -33,6 +33,7 @@ def test_k162_a_work_measures_and_writes_what_it_found(work: str, tmp_path: Path
 
     # 1 says that a requirement was missed, as so few jobs on a busy machine may.
     assert ended.returncode in {0, 1}, ended.stderr
+    assert path.exists(), ended.stderr  # 1 is what Python ends with, too, after an error
     result = json.loads(path.read_text())
     assert {figure["work"] for figure in result["figures"]} == {work}
     assert all(figure["values"] for figure in result["figures"])
@@ -53,6 +54,7 @@ def test_a_server_is_measured_likewise(tmp_path: Path, store: str, product: str)
     ended = run("--store", store, "--only", "W1,W4,W5,W7", "--json", str(path))
 
     assert ended.returncode in {0, 1}, ended.stderr
+    assert path.exists(), ended.stderr  # 1 is what Python ends with, too, after an error
     result = json.loads(path.read_text())
     assert {figure["work"] for figure in result["figures"]} == {"W1", "W4", "W5", "W7"}
     assert result["store"]["product"].startswith(product)

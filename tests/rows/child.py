@@ -62,9 +62,9 @@ async def take_turns(url: str, concurrency: str) -> None:
 
     @service.handler("q", "turn")
     async def turn(job):
-        say(job=job.data, began=time.monotonic_ns())
+        say(job=job.data, fence=job.fence, began=time.monotonic_ns())
         await asyncio.sleep(0.001)
-        say(job=job.data, ended=time.monotonic_ns())
+        say(job=job.data, fence=job.fence, ended=time.monotonic_ns())
 
     async with service:
         say(ready=os.getpid())

@@ -11,6 +11,7 @@ import pytest
 from tests.patience import PATIENCE
 
 from jobyard import JobOptions, JobState, QueueService
+from jobyard.durations import from_ms
 from jobyard.errors import (
     InvalidJob,
     InvalidName,
@@ -189,11 +190,12 @@ async def test_k033_promote_and_reschedule(service: QueueService) -> None:
     assert (await job.refresh()).state is JobState.WAITING
     with pytest.raises(InvalidTransition, match="waiting"):
         await job.promote()
-    await job.reschedule(5)
+    before = (await service.health()).now
+    await job.reschedule(500)
+    after = (await service.health()).now
     moved = await job.refresh()
     assert moved.state is JobState.DELAYED
-    left = moved.due_at - datetime.now(UTC)
-    assert timedelta(seconds=3) < left <= timedelta(seconds=5)
+    assert from_ms(before) <= moved.due_at - timedelta(seconds=500) <= from_ms(after)
     with pytest.raises(InvalidOption):
         await job.reschedule()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from backends.redis.tests.handles import admin, at
 from backends.redis.tests.test_conformance import RedisHarness
-from redis import Redis, ResponseError
+from redis import ResponseError
 from redis.crc import key_slot
 
 from jobyard.errors import BackendError
@@ -53,7 +53,7 @@ class Watcher(RedisHarness):
         self.slots: dict[str, set[int]] = {}
 
     async def wipe(self, namespace: str) -> None:
-        with Redis.from_url(self.address()) as client:
+        with self.client() as client:
             keys = list(client.scan_iter(count=1000))
         assert len(keys) > 1
         self.slots.setdefault(namespace, set()).update(map(key_slot, keys))

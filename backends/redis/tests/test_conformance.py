@@ -10,6 +10,7 @@ from backends.redis.tests.chaos import Control
 from backends.redis.tests.fake import FakeHarness
 from backends.redis.tests.redis62 import HAS_REDIS62, NO_REDIS62
 from redis import Redis
+from tests.patience import PATIENCE
 
 from jobyard_conformance.harness import Harness, ServerControl, UrlHarness
 from jobyard_conformance.suite import ConformanceSuite
@@ -27,14 +28,25 @@ class RedisHarness(UrlHarness):
     def __init__(self, url: str) -> None:
         super().__init__(url, unreachable=NOWHERE)
 
+    def address(self) -> str:
+        """Let no call be given up because the machine has stood still meanwhile."""
+        address = super().address()
+        options = f"timeout={PATIENCE:g}&connect_timeout={PATIENCE:g}"
+        return f"{address}{'&' if '?' in address else '?'}{options}"
+
+    def client(self) -> Redis:
+        """Give the operator a connection."""
+        assert self.url is not None
+        return Redis.from_url(self.url, socket_timeout=PATIENCE)
+
     async def make_newer(self) -> bool:
-        with Redis.from_url(self.address()) as client:
+        with self.client() as client:
             client.hset(f"jobyard:{{{self.namespace}}}", "version", 99)
         return True
 
     async def wipe(self, namespace: str) -> None:
         """Delete the keys themselves; none of them may have had a time to live."""
-        with Redis.from_url(self.address()) as client:
+        with self.client() as client:
             keys = list(client.scan_iter(f"jobyard:{{{namespace}}}*", count=1000))
             with client.pipeline(transaction=False) as pipeline:
                 for key in keys:
@@ -55,7 +67,7 @@ class ServerHarness(RedisHarness):
     async def wipe(self, namespace: str) -> None:
         """Leave the server as empty as it was found: every key was in the namespace's one slot."""
         await super().wipe(namespace)
-        with Redis.from_url(self.address()) as client:
+        with self.client() as client:
             others = [
                 key for key in client.scan_iter(count=1000) if not key.startswith(b"jobyard:{")
             ]

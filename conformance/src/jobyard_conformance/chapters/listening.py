@@ -28,7 +28,7 @@ PATIENCE: Final = 60.0
 PROMPT: Final = 0.1
 """Seconds within which the best of some tries has to be told, besides what the store takes."""
 
-TRIES: Final = 8
+TRIES: Final = 30
 
 
 class Ear:
@@ -125,15 +125,15 @@ class Listening(Chapter):
     async def test_a_listener_is_told_at_once(self, yard: Yard) -> None:
         other = await yard.another()
         async with _listening(yard) as ear:
-            late = []
-            for _ in range(TRIES):
+            late: list[float] = []
+            while not late or (min(late) >= PROMPT and len(late) < TRIES):
+                # A store may tell once for adds that follow closely: leave it the time to.
+                await asyncio.sleep(PROMPT)
                 began = time.monotonic()
                 await other.ping()
                 asking = time.monotonic() - began
                 took = await ear.hears(Topic.WORK, lambda: other.add([(spec(),)]))
                 late.append(took - 10 * asking)
-                # A store may tell once for adds that follow closely: leave it the time to.
-                await asyncio.sleep(PROMPT)
         assert min(late) < PROMPT
 
     @clause("LISTEN-1")
