@@ -55,7 +55,7 @@ PROGRAMS: Final = {
 
 
 class ThrowawayServer:
-    """A server on a free port of the loopback interface.
+    """A server on a free port of the loopback interface, which stays its own while it is stopped.
 
     `start` and `stop` may be called any number of times, `kill` ends it without warning; the data
     stay until `remove`. As a context manager it starts, and is removed at the end.
@@ -70,7 +70,10 @@ class ThrowawayServer:
     ) -> None:
         self.product = product
         self.folder = Path(tempfile.mkdtemp(prefix="jobyard-redis-"))
-        self.port = free_port()
+        self._place = _free_place()
+        self.port: int = self._place.getsockname()[1]
+        if sys.platform != "linux":  # elsewhere a port that is bound here cannot be the server's
+            self._place.close()
         self._settings = {"appendonly": "yes" if persistent else "no", **(settings or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
@@ -130,6 +133,7 @@ class ThrowawayServer:
     def remove(self) -> None:
         """End the server and delete its data."""
         self.kill()
+        self._place.close()
         atexit.unregister(self.remove)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -206,7 +210,18 @@ def program_of(product: Product) -> Path:
 
 def free_port() -> int:
     """Find a port of the loopback interface that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+    with _free_place() as probe:
         port: int = probe.getsockname()[1]
         return port
+
+
+def _free_place() -> socket.socket:
+    """Bind a socket to a free port.
+
+    Nobody is given the port while it is bound; who asks for it by its number, as a server does,
+    gets it, for this socket does not listen.
+    """
+    place = socket.socket()
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    place.bind(("127.0.0.1", 0))
+    return place
