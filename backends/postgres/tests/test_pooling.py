@@ -7,11 +7,13 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from backends.postgres.tests.enduring import PATIENCE, Producer, endure
 from backends.postgres.tests.pooler import Pooler, find_pgbouncer
+from tests.faults.handles import until_answered
 
 from jobyard import QueueService
 from jobyard_postgres.throwaway import FAST, Server
@@ -81,10 +83,10 @@ async def test_workers_go_on_when_the_pooler_does_and_nothing_is_lost(
     database = f"jobs_{secrets.token_hex(6)}"
     own.create_database(database)
     url = pooler.url(database)
-    async with (
-        QueueService(own.url(database)) as service,
-        QueueService(f"{url}&timeout=5") as producing,
-    ):
+    async with QueueService(own.url(database)) as service, AsyncExitStack() as stack:
+        producing = QueueService(f"{url}&timeout=5")
+        stack.push_async_callback(producing.close)
+        await until_answered(producing.open)
         await endure(
             service, producing, url, tmp_path / "runs", lambda producer: harm(pooler, producer)
         )
