@@ -1,11 +1,14 @@
 """How many jobs run at once, and which."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from jobyard import Job, JobState, Reason
+from jobyard.errors import StoreBusy
 from jobyard.lease import Claim, Source
 
 
@@ -48,6 +51,33 @@ async def test_each_name_keeps_its_own_limit(yard: Any, orphan_policy: str) -> N
     assert (most["one"], most["four"]) == (1, 4)
     assert most["any"] > 4
     assert yard.now == pytest.approx(8, abs=0.2)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_comes_before_notices_do_is_found_as_soon_as_they_come(
+    yard: Any, monkeypatch: pytest.MonkeyPatch, *, fails: bool
+) -> None:
+    """A connection that listens may be there long after the first look."""
+    inner = yard.service.backend.listen
+    tries: list[float] = []
+
+    @contextlib.asynccontextmanager
+    async def late(wake: Any, **which: Any) -> AsyncIterator[None]:
+        tries.append(yard.now)
+        await asyncio.sleep(5)
+        if fails and len(tries) == 1:
+            raise StoreBusy
+        async with inner(wake, **which):
+            yield
+
+    monkeypatch.setattr(yard.service.backend, "listen", late)
+    yard.handle(yard.noting(lambda job: asyncio.sleep(0)))
+    async with yard.working(poll_interval=3_600):
+        await asyncio.sleep(1)
+        job_id = await yard.add()
+        await yard.until(job_id)
+
+    assert yard.starts == [pytest.approx(tries[-1] + 5)]
 
 
 async def test_200_instant_jobs_do_not_wait_for_the_poll(yard: Any) -> None:

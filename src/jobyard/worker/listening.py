@@ -24,13 +24,19 @@ async def listen(
     queues: Callable[[], tuple[str, ...]],
     wake: Callable[[Notice], None],
     journal: Journal,
+    *,
+    begun: Callable[[], None],
 ) -> None:
-    """Hear of work in the worker's queues until cancelled; without that, polling finds it."""
+    """Hear of work in the worker's queues until cancelled; without that, polling finds it.
+
+    `begun` is called whenever notices come from then on, be it for the first time or again.
+    """
     patience = Patience()
     while True:
         known = queues()
         try:
             async with backend.listen(wake, queues=known):
+                begun()
                 if patience.errors:
                     journal.store_back(WHAT, patience.errors)
                     patience.regain()

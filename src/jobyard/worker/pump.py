@@ -78,6 +78,7 @@ class Pump:
         self._refused: list[Settlement] = []
         self._believes = True
         self._notices = 0
+        self._has_asked = False
         self._next_look = 0.0
         self.is_paused = False
         self.ends_when_idle = False
@@ -93,6 +94,11 @@ class Pump:
         self._believes = True
         self._notices += 1
         self._bell.ring()
+
+    def heard_from_now(self) -> None:
+        """Claim once more if there was a claim before: of what came between nobody is told."""
+        if self._has_asked:
+            self.look()
 
     def pause(self) -> None:
         """Claim no more until resumed."""
@@ -198,6 +204,7 @@ class Pump:
         sent = self._slots.monotonic()
         # Until the answer is here it is not known what the claim did.
         self._ambiguous = claim
+        self._has_asked |= claim is not None
         try:
             results, claimed = await self._round_trip(batch, claim)
         except FATAL:

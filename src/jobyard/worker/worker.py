@@ -339,7 +339,14 @@ class Worker:
         keeper = Keeper(backend, self._slots, journal, lease_ms=self._lease_ms)
         crew.start(keeper.run(), "keeper")
         crew.start(keeper.watch(), "watch")
-        crew.start(listen(backend, lambda: self._routes.queues, pump.noticed, journal), "listen")
+        hear = listen(
+            backend,
+            lambda: self._routes.queues,
+            pump.noticed,
+            journal,
+            begun=pump.heard_from_now,
+        )
+        crew.start(hear, "listen")
         chores = [beat.chore(), reaping(backend, seconds=self._poll, found=pump.look)]
         if self._retention is not None:
             chores.append(sweeping(backend, self._retention))
