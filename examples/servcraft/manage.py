@@ -50,6 +50,7 @@ async def main() -> None:
         print("processed:", metrics.processed, "failed:", metrics.failed)
         print(f"success rate: {metrics.success_rate:.0%}, running: {metrics.current_concurrency}")
 
+        await asyncio.sleep(0.01)  # a job that ended in this millisecond is not older than 0 s
         print("cleaned:", await service.clean_jobs("completed", older_than=0, queue="emails"))
         await service.add_jobs("emails", [("send", n) for n in range(5)])
         print("drained:", await service.drain_queue("emails"))
