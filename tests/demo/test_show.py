@@ -102,7 +102,8 @@ async def look_at(url: str, held: str, *, crashed: int) -> None:
     assert sum(job.failures for job in jobs) == metrics.retried == 2
     assert job.crashes >= 1, "more if the machine is too slow to renew a lease in time"
     assert metrics.crashed >= crashed
-    assert metrics.started == FILES + metrics.retried + metrics.crashed
+    # More where a lease could not be renewed in time, and the worker gave the job back by itself.
+    assert metrics.started >= FILES + metrics.retried + metrics.crashed
     assert summary.result["files"] == FILES
 
 

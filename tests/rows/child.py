@@ -36,8 +36,13 @@ async def work(url: str, concurrency: str, *, holds: bool = False) -> None:
     @service.handler("q", "hold")
     async def hold(job):
         say(ran=job.data, fence=job.fence, crashes=job.crashes)
-        if holds:
-            await asyncio.sleep(600)
+        try:
+            if holds:
+                await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            # On a machine that stands still the lease cannot be renewed: the job is given back.
+            say(cut=job.data)
+            raise
         return os.getpid()
 
     @service.handler("q", "poison")

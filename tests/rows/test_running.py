@@ -382,17 +382,18 @@ async def test_k046_no_backoff_never_runs_a_job_twice_at_once(make) -> None:
     await asyncio.gather(*(service.close() for service in services), *work)
 
 
-async def test_k056_a_job_longer_than_its_lease_runs_once(make) -> None:
+async def test_k056_a_job_longer_than_its_lease_runs_once(make, caplog) -> None:
     """A machine that stalls for longer than a lease loses it: then a longer one has to hold."""
-    runs = [await runs_of_a_job_longer_than(0.3, make)]
-    for lease in (3, 12):
+    runs = [await runs_of_a_job_longer_than(0.3, make, caplog)]
+    for lease in (3, 12, 36):
         if runs[-1] > 1:
-            runs.append(await runs_of_a_job_longer_than(lease, make))
+            runs.append(await runs_of_a_job_longer_than(lease, make, caplog))
     assert runs[-1] == 1
 
 
-async def runs_of_a_job_longer_than(lease: float, make) -> int:
+async def runs_of_a_job_longer_than(lease: float, make, caplog) -> int:
     """Tell how often a job ran that needs its lease renewed four times."""
+    caplog.clear()
     service, other = await make(), await make()
     runs = []
 
@@ -409,6 +410,9 @@ async def runs_of_a_job_longer_than(lease: float, make) -> int:
         for each in (service, other)
     ]
     assert await job.wait(timeout=PATIENCE) == "once"
-    assert (await job.refresh()).crashes == len(runs) - 1
+    # A worker that could not renew a lease in time may give the job back before it is taken back.
+    cut = sum("could not be renewed in time" in message for message in caplog.messages)
+    crashes = (await job.refresh()).crashes
+    assert crashes <= len(runs) - 1 <= crashes + cut
     await asyncio.gather(service.close(), other.close(), *work)
     return len(runs)
