@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from typing import Final
 
 from jobyard.worker.bell import Bell
 
 __all__ = ["Crew", "HasEnded"]
+
+SWALLOWED_SECONDS: Final = 10.0
+"""After how long a cancellation that had no effect is taken for lost."""
 
 HasEnded = Callable[[], bool]
 
@@ -40,4 +44,6 @@ class Crew:
         while tasks := list(self._tasks):
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
+            # Again, if need be: a driver may wait by asyncio.wait_for, which before Python 3.12
+            # swallows a cancellation that comes together with what it waits for.
+            await asyncio.wait(tasks, timeout=SWALLOWED_SECONDS)

@@ -20,6 +20,7 @@ from psycopg import AsyncConnection, sql
 
 from jobyard.errors import JobyardError
 from jobyard.events import Notice, Topic
+from jobyard_postgres.cancelling import cancellations, heed
 
 log = logging.getLogger(__name__)
 
@@ -143,10 +144,12 @@ class Bell:
                 await self._stop()
 
     async def _begin(self) -> AsyncConnection | None:
+        before = cancellations()
         connection = await self._connect()
         if connection is not None:
             try:
                 await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self.channel)))
+                heed(before)
             except BaseException:  # whoever listens may be cancelled in the middle
                 await connection.close()
                 raise
@@ -181,7 +184,7 @@ class Bell:
             task, self._hearing = self._hearing, None
             connection, self._connection = self._connection, None
             while task is not None and not task.done():
-                # More than once: a cancellation that meets a notice is lost (see Store).
+                # More than once: a cancellation that meets a notice is lost (see cancelling.py).
                 task.cancel()
                 await asyncio.wait({task}, timeout=1.0)
             if connection is not None:

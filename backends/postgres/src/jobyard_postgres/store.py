@@ -16,6 +16,7 @@ from jobyard.errors import BackendUnavailable, ConfigError, JobyardError
 from jobyard.home import Home
 from jobyard_postgres.arrays import int4s, register
 from jobyard_postgres.bell import Bell
+from jobyard_postgres.cancelling import cancellations, heed
 from jobyard_postgres.place import Place
 from jobyard_postgres.pool import GivenPool, Lender, Pool
 from jobyard_postgres.trouble import REPEATABLE, TRIES, UNPREPARED, translating
@@ -114,12 +115,14 @@ class Store:
             return await self._connect_to(self._place.listening)
 
     async def _connect_to(self, parameters: dict[str, Any]) -> AsyncConnection:
+        before = cancellations()
         connection = await AsyncConnection.connect(
             **parameters, autocommit=True, prepare_threshold=None
         )
         try:
             await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
             register(connection)
+            heed(before)
         except BaseException:  # whoever asked for it may be cancelled in the middle
             await connection.close()
             raise
@@ -196,16 +199,13 @@ class Store:
 
     async def _on_connection(self, run: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         seconds = self.options.timeout
+        before = cancellations()
         try:
             async with asyncio.timeout(seconds), self._pool.connection() as connection:
                 if isinstance(self._pool, Pool):
                     connection.prepare_threshold = self._prepare_after
-                before = _cancellations()
                 answer = await run(connection)
-                if _cancellations() > before:
-                    # The driver waits by asyncio.wait_for, which before Python 3.12 swallows a
-                    # cancellation that comes together with the answer.
-                    raise asyncio.CancelledError
+                heed(before)
                 return answer
         except TimeoutError as error:
             raise BackendUnavailable(f"the server did not answer within {seconds:g} s") from error
@@ -247,9 +247,3 @@ class Store:
             )
             self._lanes.update((row[0], row[1:]) for row in rows)
         return self._lanes
-
-
-def _cancellations() -> int:
-    """Tell how often the running task was asked to end and has not undone it."""
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()
