@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from jobyard.errors import BackendClosed
@@ -52,7 +53,7 @@ class Waiters:
     async def close(self) -> None:
         """Look no more; whoever still waits gets `BackendClosed`."""
         task, self._task = self._task, None
-        self._fail(list(self._waiting), BackendClosed(CLOSED))
+        _fail(chain.from_iterable(self._waiting.values()), BackendClosed(CLOSED))
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
@@ -84,21 +85,22 @@ class Waiters:
                 self._task = None
 
     async def _look_at(self, ids: list[str]) -> None:
+        # Who comes meanwhile may have changed the job: the next look is theirs.
+        asking = {job_id: tuple(self._waiting.get(job_id, ())) for job_id in ids}
         try:
             records = await self._backend.get(ids)
         except Exception as error:  # noqa: BLE001 - it is for those who wait, whatever it is
             if not getattr(error, "transient", False):
-                self._fail(ids, error)
+                _fail(chain.from_iterable(asking.values()), error)
             return
         for job_id, record in zip(ids, records, strict=True):
             if record is None or record.state.is_finished:
-                for ended in self._take([job_id]):
-                    ended.set_result(record)
+                for ended in asking[job_id]:
+                    if not ended.done():
+                        ended.set_result(record)
 
-    def _fail(self, ids: Iterable[str], error: Exception) -> None:
-        for ended in self._take(ids):
+
+def _fail(waiters: Iterable[asyncio.Future[JobRecord | None]], error: Exception) -> None:
+    for ended in waiters:
+        if not ended.done():
             ended.set_exception(error)
-
-    def _take(self, ids: Iterable[str]) -> list[asyncio.Future[JobRecord | None]]:
-        waiters = [ended for job_id in ids for ended in self._waiting.pop(job_id, ())]
-        return [ended for ended in waiters if not ended.done()]
