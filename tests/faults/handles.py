@@ -11,8 +11,8 @@ from tests.patience import PATIENCE
 
 from jobyard.backend import Backend
 from jobyard.clock import Clock
-from jobyard.errors import BackendError
 from jobyard.plugins import open_backend
+from jobyard_conformance.chaos.post import persist
 
 Answer = TypeVar("Answer")
 
@@ -33,10 +33,4 @@ async def opened(
 async def until_answered(call: Callable[[], Awaitable[Answer]]) -> Answer:
     """Make a call again as long as it may be: of a handle that gives up sooner than this waits."""
     async with asyncio.timeout(PATIENCE):
-        while True:
-            try:
-                return await call()
-            except BackendError as error:
-                if not error.transient:
-                    raise
-            await asyncio.sleep(0.01)
+        return await persist(call)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -18,7 +19,9 @@ from jobyard.plugins import open_backend
 from jobyard.run import Run
 from jobyard_conformance.history import Recorder, Session
 
-__all__ = ["POLL_SECONDS", "QUEUE", "TICKS", "Post", "Watched", "pause"]
+__all__ = ["POLL_SECONDS", "QUEUE", "TICKS", "Post", "Watched", "pause", "persist"]
+
+Answer = TypeVar("Answer")
 
 QUEUE: Final = "chaos"
 """The queue that all work on."""
@@ -78,15 +81,18 @@ class Watched(QueueService):
 
     async def open_in_time(self) -> None:
         """Open as soon as the store can be reached."""
-        while True:
-            try:
-                await self.open()
-            except BackendError as error:
-                if not error.transient:
-                    raise
-                await pause()
-            else:
-                return
+        await persist(self.open)
+
+
+async def persist(call: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Make a call, the same again while the store says that it may succeed later."""
+    while True:
+        try:
+            return await call()
+        except BackendError as error:
+            if not error.transient:
+                raise
+        await pause()
 
 
 async def pause() -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 
 from jobyard import FlowJob, RateLimit
 from jobyard.ids import new_job_id
-from jobyard_conformance.chaos.post import QUEUE, Watched
+from jobyard_conformance.chaos.post import QUEUE, Watched, persist
 
-__all__ = ["Persist", "Producer"]
+__all__ = ["Producer"]
 
 MOST_JOBS: Final = 300
 """How many jobs one process adds at most: what is left in the end has to be worked off."""
@@ -20,24 +19,13 @@ NAME: Final = "run"
 GROUPS: Final = 4
 PAUSE_SECONDS: Final = 0.15
 
-Answer = TypeVar("Answer")
-
-
-class Persist(Protocol):
-    """Makes a call until it is answered."""
-
-    def __call__(self, call: Callable[[], Awaitable[Answer]], /) -> Awaitable[Answer]:
-        """Make the call, again and again while the store fails for now."""
-        ...
-
 
 class Producer:
     """Adds jobs until told to end: alone and at once, in bulk, as flows, held back or not."""
 
-    def __init__(self, service: Watched, chance: random.Random, persist: Persist) -> None:
+    def __init__(self, service: Watched, chance: random.Random) -> None:
         self._service = service
         self._chance = chance
-        self._persist = persist
         self._added = 0
 
     async def run(self, ended: asyncio.Event) -> None:
@@ -53,14 +41,14 @@ class Producer:
 
     async def _alone(self) -> None:
         options = self._options()
-        await self._persist(lambda: self._service.add_job(QUEUE, NAME, None, **options))
+        await persist(lambda: self._service.add_job(QUEUE, NAME, None, **options))
         self._added += 1
 
     async def _bulk(self) -> None:
         if self._chance.random() < 0.5:
             return
         jobs = [(NAME, None, self._options()) for _ in range(self._chance.randint(2, 8))]
-        await self._persist(lambda: self._service.add_jobs(QUEUE, jobs))
+        await persist(lambda: self._service.add_jobs(QUEUE, jobs))
         self._added += len(jobs)
 
     async def _flow(self) -> None:
@@ -68,7 +56,7 @@ class Producer:
             return
         parent = FlowJob(QUEUE, NAME, job_id=new_job_id())
         child = FlowJob(QUEUE, NAME, depends_on=parent, job_id=new_job_id())
-        await self._persist(lambda: self._service.add_flow(parent, child))
+        await persist(lambda: self._service.add_flow(parent, child))
         self._added += 2
 
     def _options(self) -> dict[str, Any]:

@@ -6,15 +6,14 @@ import asyncio
 import random
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 from jobyard import Job
-from jobyard.errors import BackendError
 from jobyard.ids import new_lease_id
 from jobyard.lease import Claim, Done, Lease, Settlement, Source
 from jobyard.signals import Retry, Snooze
 from jobyard.worker import stop_on_signals
-from jobyard_conformance.chaos.post import POLL_SECONDS, QUEUE, TICKS, Post, Watched, pause
+from jobyard_conformance.chaos.post import POLL_SECONDS, QUEUE, TICKS, Post, Watched, pause, persist
 from jobyard_conformance.chaos.producing import Producer
 from jobyard_conformance.chaos.ticking import add_schedules
 from jobyard_conformance.history import Recorder, Session
@@ -23,8 +22,6 @@ __all__ = ["ROLES"]
 
 CONCURRENCY: Final = 6
 GRACE_SECONDS: Final = 5.0
-
-Answer = TypeVar("Answer")
 
 
 async def work(post: Post) -> None:
@@ -47,7 +44,7 @@ async def _work(post: Post, queue: str) -> None:
 
         await service.open_in_time()
         if queue == TICKS:
-            await _persist(lambda: add_schedules(service))
+            await persist(lambda: add_schedules(service))
         worker = service.worker(
             concurrency=CONCURRENCY,
             lease=post.lease,
@@ -83,7 +80,7 @@ async def produce(post: Post) -> None:
     with Recorder(post.history) as recorder:
         service = Watched(post, recorder)
         await service.open_in_time()
-        await Producer(service, post.chance(), _persist).run(ended)
+        await Producer(service, post.chance()).run(ended)
         await service.close()
         service.session.leave()
 
@@ -97,7 +94,7 @@ async def linger(post: Post) -> None:
     chance = post.chance()
     with Recorder(post.history) as recorder:
         session = recorder.observe(post.handle(), post.name)
-        await _persist(session.backend.open)
+        await persist(session.backend.open)
         while not ended.is_set():
             leases = await _claim(session, post, chance.randint(1, 4))
             for lease in leases:
@@ -119,23 +116,12 @@ async def _claim(session: Session, post: Post, limit: int) -> Sequence[Lease]:
         limit=limit,
         ttl_ms=round(post.lease * 1_000),
     )
-    return (await _persist(lambda: session.backend.claim(want))).leases
+    return (await persist(lambda: session.backend.claim(want))).leases
 
 
 async def _settle(session: Session, leases: Sequence[Lease]) -> None:
     ends = [Settlement(lease, Done(b"%d" % lease.fence)) for lease in leases]
-    await _persist(lambda: session.backend.settle(ends))
-
-
-async def _persist(call: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Make a call, the same again while the store says that it may succeed later."""
-    while True:
-        try:
-            return await call()
-        except BackendError as error:
-            if not error.transient:
-                raise
-            await pause()
+    await persist(lambda: session.backend.settle(ends))
 
 
 def _asked_to_end() -> asyncio.Event:
