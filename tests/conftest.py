@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from redis import Redis
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, patient
 
 from jobyard import QueueService
 from jobyard.announce import Event
@@ -36,12 +36,6 @@ def on_redis(request: pytest.FixtureRequest, folder: Path) -> str:
     server: ThrowawayServer = request.getfixturevalue("valkey")
     server.clear()
     return patient(server.url)
-
-
-def patient(url: str) -> str:
-    """Let no call to a server be given up because the machine has stood still meanwhile."""
-    options = f"timeout={PATIENCE:g}&connect_timeout={PATIENCE:g}"
-    return f"{url}{'&' if '?' in url else '?'}{options}"
 
 
 def empty_database(url: str) -> int:

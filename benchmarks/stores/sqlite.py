@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -238,27 +238,25 @@ class SqliteStore(Store):
     @contextmanager
     def raw_pair(cls, url: str) -> Iterator[RawPair]:
         """Wake from thread to thread: nothing of SQLite tells others."""
-        adding, waiting, woken = connect(url), connect(url), threading.Semaphore(0)
-        loop = Loop(waiting, 1)
-        numbers = count(1_000)
+        woken, numbers = threading.Semaphore(0), count(1_000)
+        with closing(connect(url)) as adding, closing(connect(url)) as waiting:
+            loop = Loop(waiting, 1)
 
-        def add(payload: bytes) -> None:
-            number, now = next(numbers), now_ms()
-            adding.execute("BEGIN IMMEDIATE")
-            adding.execute(ADD, (number, new_job_id(), now, now, payload))
-            adding.execute(READY, (now, number))
-            adding.execute("COMMIT")
-            woken.release()
+            def add(payload: bytes) -> None:
+                number, now = next(numbers), now_ms()
+                adding.execute("BEGIN IMMEDIATE")
+                adding.execute(ADD, (number, new_job_id(), now, now, payload))
+                adding.execute(READY, (now, number))
+                adding.execute("COMMIT")
+                woken.release()
 
-        def hear() -> bytes:
-            woken.acquire()
-            (row,) = loop.step()
-            payload: bytes = row[PAYLOAD]
-            return payload
+            def hear() -> bytes:
+                woken.acquire()
+                (row,) = loop.step()
+                payload: bytes = row[PAYLOAD]
+                return payload
 
-        yield RawPair(add, hear)
-        adding.close()
-        waiting.close()
+            yield RawPair(add, hear)
 
 
 def _rows(payloads: Sequence[bytes]) -> list[tuple[object, ...]]:

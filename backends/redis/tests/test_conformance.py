@@ -10,7 +10,7 @@ from backends.redis.tests.chaos import Control
 from backends.redis.tests.fake import FakeHarness
 from backends.redis.tests.redis62 import HAS_REDIS62, NO_REDIS62
 from redis import Redis
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, patient
 
 from jobyard_conformance.harness import Harness, ServerControl, UrlHarness
 from jobyard_conformance.suite import ConformanceSuite
@@ -30,9 +30,7 @@ class RedisHarness(UrlHarness):
 
     def address(self) -> str:
         """Let no call be given up because the machine has stood still meanwhile."""
-        address = super().address()
-        options = f"timeout={PATIENCE:g}&connect_timeout={PATIENCE:g}"
-        return f"{address}{'&' if '?' in address else '?'}{options}"
+        return patient(super().address())
 
     def client(self) -> Redis:
         """Give the operator a connection."""

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from backends.redis.tests.handles import admin
+from tests.patience import patient
 
 from jobyard import JobState, QueueService
 from jobyard.errors import BackendError
@@ -29,9 +30,6 @@ PATIENCE = 120.0
 PRODUCERS = 8
 EACH = 150
 """How many jobs are added after the last fault; those before and during are as many as go."""
-
-CALM = f"?timeout={PATIENCE:g}&connect_timeout={PATIENCE:g}"
-"""Connections that are cut are noticed at once; a machine that stands still is no fault here."""
 
 
 class Worker:
@@ -212,7 +210,7 @@ def falling(request: pytest.FixtureRequest) -> Iterator[ThrowawayServer]:
 async def test_k155_faults_of_the_server_lose_nothing_and_run_nothing_twice(
     falling: ThrowawayServer,
 ) -> None:
-    url = falling.url + CALM
+    url = patient(falling.url)  # connections that are cut are noticed at once
     async with QueueService(url) as service, crew_of(url, lease=60) as crew:
         producers = Producers(service)
         producing = asyncio.create_task(producers.run())
@@ -234,7 +232,7 @@ async def test_k155_faults_of_the_server_lose_nothing_and_run_nothing_twice(
 async def test_killed_workers_on_a_falling_server_leave_nothing_undone(
     falling: ThrowawayServer,
 ) -> None:
-    url = falling.url + CALM
+    url = patient(falling.url)  # connections that are cut are noticed at once
     async with QueueService(url) as service, crew_of(url, lease=1) as crew:
         producers = Producers(service)
         producing = asyncio.create_task(producers.run())
